@@ -1,0 +1,1 @@
+"""A VPC Endpoint service that anybody can run."""

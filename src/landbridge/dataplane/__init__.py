@@ -1,0 +1,1 @@
+"""What should be wired. Pure: the language between the core and the drivers."""

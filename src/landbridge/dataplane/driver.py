@@ -1,0 +1,76 @@
+"""State what the core may ask of a data plane.
+
+A driver observes and applies; it decides nothing. It knows whether retrying an error helps, the loop knows when.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from landbridge.dataplane.model import Digest, Wired, WiredId
+from landbridge.dataplane.plan import Plan
+from landbridge.domain.resources import TcpProxy
+
+
+class Retry(StrEnum):
+    """Whether trying again can help."""
+
+    SOON = "soon"
+    NEVER = "never"
+
+
+class DriverError(Exception):
+    """The data plane refused one thing. The message is safe to show to the resource's owner."""
+
+    def __init__(self, message: str, retry: Retry = Retry.SOON) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry = retry
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a driver can carry; the core turns the rest down with a clear error."""
+
+    tcp_proxy: frozenset[TcpProxy] = frozenset({TcpProxy.CLOSE})
+
+
+DRIFTED = Digest("drifted")
+"""Observed for a thing that is labelled as ours and not wired as its label says."""
+
+
+class Driver(Protocol):
+    """A data plane. Calls block, and come from one thread at a time.
+
+    A call that cannot be carried out at all (the whole data plane is away) raises `DriverError`.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this driver can carry."""
+        ...
+
+    def observe(self, ids: Collection[WiredId]) -> Mapping[WiredId, Digest]:
+        """Return the digests of those of `ids` that are wired. Costs what `ids` cost, not what all cost."""
+        ...
+
+    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
+        """Look at everything of this instance, deeply, and return the digest of each thing found.
+
+        What is labelled but differs in any part from `expected` is reported as `DRIFTED`. Forgets what the driver
+        believed before. Changes nothing, and other instances' things are not reported.
+        """
+        ...
+
+    def apply(self, plan: Plan) -> Mapping[WiredId, DriverError]:
+        """Take the plan's steps; return the errors by id, empty when everything went well.
+
+        A removal without an error means: not one more packet of it passes. A failing step never
+        stops its neighbours.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets and threads; what is wired stays wired."""
+        ...

@@ -1,0 +1,66 @@
+"""Compute the ordered change from what is observed to what is desired.
+
+Pure. Removals come first: an address may pass from a deleted endpoint to a new one in this very plan, and two
+owners of one address is the one state that is never allowed. Targets are ensured before bindings, because a
+binding without its target accepts packets that nobody answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from landbridge.dataplane.model import Binding, Digest, Wired, WiredId, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Ensure:
+    """Make the data plane carry exactly this target or binding."""
+
+    wired: Wired
+    is_repair: bool = False
+    """It was there before, in another form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Make the data plane forget everything labelled with this id."""
+
+    id: WiredId
+
+
+Step = Ensure | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in the order in which a driver takes them.
+
+    Any prefix of a plan leaves a state from which the next round converges.
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def removals(self) -> tuple[Remove, ...]:
+        """The steps that take something away."""
+        return tuple(step for step in self.steps if isinstance(step, Remove))
+
+    @property
+    def ensures(self) -> tuple[Ensure, ...]:
+        """The steps that add or change something."""
+        return tuple(step for step in self.steps if isinstance(step, Ensure))
+
+
+def diff(desired: Mapping[WiredId, Wired | None], observed: Mapping[WiredId, Digest]) -> Plan:
+    """Return the plan that turns `observed` into `desired`.
+
+    `desired` maps each id in question to what should be there; None, or absence, means nothing should be.
+    Ids in neither mapping are not touched.
+    """
+    removals = [Remove(id_) for id_ in sorted(observed) if desired.get(id_) is None]
+    ensures = [
+        Ensure(wired, is_repair=id_ in observed)
+        for id_, wired in sorted(desired.items())
+        if wired is not None and observed.get(id_) != digest(wired)
+    ]
+    ensures.sort(key=lambda step: isinstance(step.wired, Binding))
+    return Plan((*removals, *ensures))

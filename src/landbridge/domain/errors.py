@@ -1,0 +1,487 @@
+"""Name everything that can go wrong, in the domain's words.
+
+LandbridgeError
+├── UserError                 safe to show; the message says what to do next
+│   ├── BadRequest            one request is wrong in itself
+│   ├── NotFound              no such thing for this caller
+│   ├── Conflict              the state of the world forbids it
+│   ├── Unauthenticated       nobody knows who is asking
+│   └── Forbidden             known, and not allowed
+└── OperatorError             shown as "internal error" with a request id; logged in full
+
+Each concrete class has a slug of its own, kebab-case; `api.problems` maps slugs to HTTP status and wire code
+(contract sections 6 and 7), and a test walks all classes.
+"""
+
+from typing import ClassVar
+
+
+class LandbridgeError(Exception):
+    """Anything that Landbridge itself raises."""
+
+
+class UserError(LandbridgeError):
+    """Something the caller can understand and mend."""
+
+    slug: ClassVar[str] = ""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class OperatorError(LandbridgeError):
+    """Something only the operator can mend; its text never reaches a tenant."""
+
+
+class BadRequest(UserError):
+    """The request is wrong in itself."""
+
+
+class NotFound(UserError):
+    """There is no such thing for this caller."""
+
+
+class Conflict(UserError):
+    """The state of the world forbids it."""
+
+
+class Unauthenticated(UserError):
+    """No valid token or signature came with the request."""
+
+    slug = "unauthenticated"
+
+
+class Forbidden(UserError):
+    """The caller is known and not allowed to do this."""
+
+    slug = "forbidden"
+
+
+# The request itself (contract 6.1, 6.3)
+
+
+class MalformedRequest(BadRequest):
+    """The body is not a JSON object that can be read."""
+
+    slug = "malformed-request"
+
+
+class InvalidParameter(BadRequest):
+    """A field without a code of its own is wrong."""
+
+    slug = "invalid-parameter"
+
+
+class InvalidProjectId(BadRequest):
+    """The project id in the path is malformed."""
+
+    slug = "invalid-project-id"
+
+
+class InvalidVpcId(BadRequest):
+    """A vpc_id is missing or malformed."""
+
+    slug = "invalid-vpc-id"
+
+
+class MissingVpcId(BadRequest):
+    """An endpoint without vpc_id."""
+
+    slug = "missing-vpc-id"
+
+
+class InvalidPortId(BadRequest):
+    """A port_id is missing or malformed."""
+
+    slug = "invalid-port-id"
+
+
+class InvalidVipPortId(BadRequest):
+    """A vip_port_id is malformed or is not a virtual IP of this VPC."""
+
+    slug = "invalid-vip-port-id"
+
+
+class InvalidServerType(BadRequest):
+    """A server_type other than VM, VIP and LB."""
+
+    slug = "invalid-server-type"
+
+
+class InvalidServiceName(BadRequest):
+    """A service_name that is too long or has other characters than letters, digits, _ and -."""
+
+    slug = "invalid-service-name"
+
+
+class InvalidServerPort(BadRequest):
+    """A server_port outside 1 to 65535."""
+
+    slug = "invalid-server-port"
+
+
+class InvalidClientPort(BadRequest):
+    """A client_port outside 1 to 65535."""
+
+    slug = "invalid-client-port"
+
+
+class InvalidProtocol(BadRequest):
+    """A protocol other than TCP."""
+
+    slug = "invalid-protocol"
+
+
+class DuplicateClientPort(BadRequest):
+    """One client port appears in two mappings of one service."""
+
+    slug = "duplicate-client-port"
+
+
+class TooManyPorts(BadRequest):
+    """More than 200 port mappings."""
+
+    slug = "too-many-ports"
+
+
+class EmptyTag(BadRequest):
+    """A tag without a key."""
+
+    slug = "empty-tag"
+
+
+class DuplicateTag(BadRequest):
+    """A tag key appears twice."""
+
+    slug = "duplicate-tag"
+
+
+class InvalidTag(BadRequest):
+    """A tag has forbidden characters."""
+
+    slug = "invalid-tag"
+
+
+class TooManyTags(BadRequest):
+    """More than 10 tags."""
+
+    slug = "too-many-tags"
+
+
+class TagKeyTooLong(BadRequest):
+    """A tag key of more than 36 characters."""
+
+    slug = "tag-key-too-long"
+
+
+class TagValueTooLong(BadRequest):
+    """A tag value of more than 43 characters."""
+
+    slug = "tag-value-too-long"
+
+
+class IpNotAllowed(BadRequest):
+    """`ip` was given for an interface service."""
+
+    slug = "ip-not-allowed"
+
+
+class InvalidLimit(BadRequest):
+    """A page limit out of range."""
+
+    slug = "invalid-limit"
+
+
+class InvalidOffset(BadRequest):
+    """A page offset that is no number or negative."""
+
+    slug = "invalid-offset"
+
+
+class InvalidSortKey(BadRequest):
+    """An unknown sort_key."""
+
+    slug = "invalid-sort-key"
+
+
+class InvalidSortDirection(BadRequest):
+    """A sort_dir other than asc and desc."""
+
+    slug = "invalid-sort-dir"
+
+
+class InvalidStatusFilter(BadRequest):
+    """An unknown status in a filter."""
+
+    slug = "invalid-status"
+
+
+class InvalidMarker(BadRequest):
+    """A marker_id that is no number."""
+
+    slug = "invalid-marker"
+
+
+class InvalidConnectionAction(BadRequest):
+    """An action other than receive and reject."""
+
+    slug = "invalid-connection-action"
+
+
+class EmptyEndpointList(BadRequest):
+    """No endpoint id in a connection action."""
+
+    slug = "empty-endpoint-list"
+
+
+class TooManyEndpoints(BadRequest):
+    """More than one endpoint id in a connection action."""
+
+    slug = "too-many-endpoints"
+
+
+class InvalidPermissionAction(BadRequest):
+    """An action other than add and remove."""
+
+    slug = "invalid-permission-action"
+
+
+class EmptyPermissionList(BadRequest):
+    """No permission entry."""
+
+    slug = "empty-permission-list"
+
+
+class InvalidPermission(BadRequest):
+    """An entry that is no permission."""
+
+    slug = "invalid-permission"
+
+
+class MissingServiceId(BadRequest):
+    """An endpoint without endpoint_service_id."""
+
+    slug = "missing-service-id"
+
+
+class InvalidServiceId(BadRequest):
+    """An endpoint_service_id that is no UUID."""
+
+    slug = "invalid-service-id"
+
+
+class MissingSubnetId(BadRequest):
+    """An endpoint without subnet_id."""
+
+    slug = "missing-subnet-id"
+
+
+class InvalidSubnetId(BadRequest):
+    """A subnet_id that is no UUID."""
+
+    slug = "invalid-subnet-id"
+
+
+class InvalidEndpointAddress(BadRequest):
+    """A port_ip that is no IPv4 address."""
+
+    slug = "invalid-endpoint-address"
+
+
+class InvalidEnableDns(BadRequest):
+    """An enable_dns that is no boolean."""
+
+    slug = "invalid-enable-dns"
+
+
+class InvalidWhitelist(BadRequest):
+    """A whitelist entry that is no address or CIDR, or that means everybody."""
+
+    slug = "invalid-whitelist"
+
+
+class TooManyWhitelistEntries(BadRequest):
+    """More whitelist entries than allowed."""
+
+    slug = "too-many-whitelist-entries"
+
+
+class InvalidSpecification(BadRequest):
+    """A specification_name other than default."""
+
+    slug = "invalid-specification"
+
+
+class InvalidPolicy(BadRequest):
+    """An endpoint policy where the service takes none."""
+
+    slug = "invalid-policy"
+
+
+class MethodNotAllowed(BadRequest):
+    """The path exists, the method does not."""
+
+    slug = "method-not-allowed"
+
+
+class BodyTooLarge(BadRequest):
+    """The body is longer than 1 MiB."""
+
+    slug = "body-too-large"
+
+
+# What is not there
+
+
+class ServiceNotFound(NotFound):
+    """No such endpoint service in this project."""
+
+    slug = "service-not-found"
+
+
+class EndpointNotFound(NotFound):
+    """No such endpoint."""
+
+    slug = "endpoint-not-found"
+
+
+class RouteNotFound(NotFound):
+    """No such path."""
+
+    slug = "route-not-found"
+
+
+class TargetServiceNotFound(NotFound):
+    """The endpoint service to connect to does not exist."""
+
+    slug = "target-service-not-found"
+
+
+class VpcNotFound(NotFound):
+    """No such VPC in this project."""
+
+    slug = "vpc-not-found"
+
+
+class SubnetNotFound(NotFound):
+    """No such subnet in this project."""
+
+    slug = "subnet-not-found"
+
+
+class PortNotFound(NotFound):
+    """No such port_id in this project."""
+
+    slug = "port-not-found"
+
+
+# What the state of the world forbids
+
+
+class PortNotInVpc(Conflict):
+    """The port_id is in another VPC."""
+
+    slug = "port-not-in-vpc"
+
+
+class SubnetNotInVpc(Conflict):
+    """The subnet is in another VPC."""
+
+    slug = "subnet-not-in-vpc"
+
+
+class PortsConflict(Conflict):
+    """Another living service on the same port_id has this server port."""
+
+    slug = "ports-conflict"
+
+
+class TransitRangeOverlap(Conflict):
+    """A subnet or custom route of the VPC overlaps 198.19.128.0/17."""
+
+    slug = "transit-range-overlap"
+
+
+class ServiceInUse(Conflict):
+    """Endpoints are connected to the service."""
+
+    slug = "service-in-use"
+
+
+class ServiceNotAvailable(Conflict):
+    """The endpoint service to connect to is not available."""
+
+    slug = "service-not-available"
+
+
+class NotPermitted(Conflict):
+    """The caller's domain may not connect to the service."""
+
+    slug = "not-permitted"
+
+
+class AddressTaken(Conflict):
+    """The wanted port_ip is in use."""
+
+    slug = "address-taken"
+
+
+class AddressOutsideSubnet(Conflict):
+    """The wanted port_ip is outside the subnet."""
+
+    slug = "address-outside-subnet"
+
+
+class SubnetFull(Conflict):
+    """The subnet has no free address."""
+
+    slug = "subnet-full"
+
+
+class PoolFull(Conflict):
+    """The pool has no free transit address."""
+
+    slug = "pool-full"
+
+
+class OtherServicesEndpoint(Conflict):
+    """The endpoint belongs to another service."""
+
+    slug = "other-services-endpoint"
+
+
+class EndpointDeleting(Conflict):
+    """The endpoint is being deleted."""
+
+    slug = "endpoint-deleting"
+
+
+class TooManyPermissions(Conflict):
+    """The service's permission list is full."""
+
+    slug = "too-many-permissions"
+
+
+class NotCarried(Conflict):
+    """This installation cannot carry what was asked for; shown in a failed resource."""
+
+    slug = "not-carried"
+
+
+class DataPlaneFailure(Conflict):
+    """The data plane refused; shown in a failed resource."""
+
+    slug = "data-plane-failure"
+
+
+class CutOverdue(Conflict):
+    """A rejection or deletion has not been confirmed by the data plane in time."""
+
+    slug = "cut-overdue"
+
+
+class QuotaExceeded(Conflict):
+    """The project has used up its quota."""
+
+    slug = "quota-exceeded"

@@ -1,0 +1,221 @@
+"""Hold the facts about endpoint services, endpoints and permissions as frozen records.
+
+A record says what was asked for (`generation`) and how far the data plane has come
+(`observed_generation`); the status word is computed from these in `lifecycle`, never stored.
+Moments are aware and in UTC.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+
+from landbridge.domain.ids import (
+    DomainId,
+    EndpointId,
+    NicId,
+    PermissionId,
+    PoolId,
+    ProjectId,
+    ServiceId,
+    SubnetId,
+    VpcId,
+)
+
+
+class ServerType(StrEnum):
+    """What kind of thing the backend is (contract 3.3, `server_type`)."""
+
+    VM = "VM"
+    VIP = "VIP"
+    LB = "LB"
+
+
+class TcpProxy(StrEnum):
+    """How the backend learns the client's address (contract 3.3, `tcp_proxy`)."""
+
+    CLOSE = "close"
+    TOA_OPEN = "toa_open"
+    PROXY_OPEN = "proxy_open"
+    OPEN = "open"
+
+
+class Admission(StrEnum):
+    """The provider's decision about an endpoint."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """One TCP port of an endpoint and the backend's port it leads to (contract 4.1)."""
+
+    client_port: int
+    server_port: int
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A label that tenants put on their resources (contract 4.2)."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a resource could not be made, in words safe to show to its owner.
+
+    `slug` names the kind of error as in `domain.errors`; the wire code is looked up from it.
+    """
+
+    slug: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where an endpoint service really listens."""
+
+    server_type: ServerType
+    nic_id: NicId
+    vip_nic_id: NicId | None
+    subnet_id: SubnetId
+    address: IPv4Address
+    """The address that packets are sent to: the NIC's, or the virtual IP's."""
+    transit_address: IPv4Address
+    """Stands for `address` in the pool's transit domain; shared by all services on that address."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointService:
+    """What a provider offers."""
+
+    id: ServiceId
+    project_id: ProjectId
+    domain_id: DomainId
+    pool_id: PoolId
+    name: str
+    """The full name, `region.short.id` or `region.id` (contract 4.9)."""
+    vpc_id: VpcId
+    backend: Backend
+    ports: tuple[PortMapping, ...]
+    approval_enabled: bool
+    tcp_proxy: TcpProxy
+    description: str
+    tags: tuple[Tag, ...]
+    created_at: datetime
+    updated_at: datetime
+    generation: int = 1
+    observed_generation: int = 0
+    delete_requested_at: datetime | None = None
+    last_error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A consumer's private entry to one endpoint service."""
+
+    id: EndpointId
+    project_id: ProjectId
+    domain_id: DomainId
+    pool_id: PoolId
+    service_id: ServiceId
+    service_name: str
+    vpc_id: VpcId
+    subnet_id: SubnetId
+    address: IPv4Address
+    """Its private IP in the consumer's subnet."""
+    transit_address: IPv4Address
+    """The source address that the backend sees."""
+    marker: int
+    admission: Admission
+    enable_dns: bool
+    whitelist: tuple[IPv4Network, ...]
+    enable_whitelist: bool
+    description: str
+    connection_description: str
+    tags: tuple[Tag, ...]
+    created_at: datetime
+    updated_at: datetime
+    generation: int = 1
+    observed_generation: int = 0
+    accepted_generation: int | None = None
+    """The generation at which the last acceptance was written; kept after a rejection."""
+    cut_requested_at: datetime | None = None
+    """When a rejection asked the data plane to cut; None once the cut is confirmed."""
+    delete_requested_at: datetime | None = None
+    last_error: Failure | None = None
+
+
+class PermissionType(StrEnum):
+    """What a permission entry names."""
+
+    DOMAIN_ID = "domainId"
+    ORG_PATH = "orgPath"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Who may connect to a service; the entry is kept as it was sent (contract 3.14)."""
+
+    id: PermissionId
+    service_id: ServiceId
+    permission: str
+    permission_type: PermissionType
+    description: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """A virtual private cloud, as the directory knows it."""
+
+    id: VpcId
+    project_id: ProjectId
+    name: str
+    cidr: IPv4Network
+    routes: tuple[IPv4Network, ...] = ()
+    """Destinations of custom routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A subnet of a VPC. `attached` says whether a data plane can reach it."""
+
+    id: SubnetId
+    vpc_id: VpcId
+    name: str
+    cidr: IPv4Network
+    gateway: IPv4Address
+    mtu: int = 1500
+    """Bytes of the largest IPv4 packet that the edge's interface in this subnet carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface or a virtual IP in a subnet (`port_id` on the wire)."""
+
+    id: NicId
+    subnet_id: SubnetId
+    vpc_id: VpcId
+    project_id: ProjectId
+    address: IPv4Address
+    name: str
+    is_virtual_ip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request: a user of a domain, acting in one project."""
+
+    user_id: str
+    user_name: str
+    domain_id: DomainId
+    domain_name: str
+    project_id: ProjectId
+    project_name: str
+    roles: frozenset[str] = field(default_factory=frozenset[str])
