@@ -38,6 +38,8 @@ class Plan:
     """
 
     steps: tuple[Step, ...] = ()
+    is_sweep: bool = False
+    """Made from a survey of everything: what the survey found and could not ascribe goes too."""
 
     @property
     def removals(self) -> tuple[Remove, ...]:

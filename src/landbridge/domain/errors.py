@@ -479,9 +479,3 @@ class CutOverdue(Conflict):
     """A rejection or deletion has not been confirmed by the data plane in time."""
 
     slug = "cut-overdue"
-
-
-class QuotaExceeded(Conflict):
-    """The project has used up its quota."""
-
-    slug = "quota-exceeded"

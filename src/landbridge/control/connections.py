@@ -1,0 +1,129 @@
+"""Let a provider list, accept and reject the connections of its services (contract 3.10, 3.11)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from landbridge.control.endpoint_services import own_service
+from landbridge.control.endpoints import CUT_SECONDS, CutWatch
+from landbridge.control.protocols import Clock, ConnectionQuery, ReadTransaction, Store, WriteTransaction
+from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.domain.errors import EndpointDeleting, EndpointNotFound, OtherServicesEndpoint
+from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
+from landbridge.domain.resources import Admission, Endpoint
+
+
+class Connections:
+    """The use cases of a provider's connections."""
+
+    def __init__(self, store: Store, clock: Clock, wakeups: Wakeups, settlements: Settlements, watch: CutWatch) -> None:
+        self._store = store
+        self._clock = clock
+        self._wakeups = wakeups
+        self._settlements = settlements
+        self._watch = watch
+
+    async def list(self, project_id: ProjectId, query: ConnectionQuery) -> tuple[Sequence[Endpoint], int]:
+        """Return one page of a service's connections and the number of all matches.
+
+        Raises:
+            ServiceNotFound: the service is unknown, or of another project.
+        """
+
+        def look(tx: ReadTransaction) -> tuple[Sequence[Endpoint], int]:
+            own_service(tx, project_id, query.service_id)
+            return tx.connections(query)
+
+        return await self._store.read(look)
+
+    async def accept(self, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:
+        """Accept an endpoint; on an accepted one this has no effect (contract 14, decision 3).
+
+        Raises:
+            ServiceNotFound, EndpointNotFound, OtherServicesEndpoint, EndpointDeleting: see contract 6.2.
+        """
+        now = self._clock.now()
+
+        def work(tx: WriteTransaction) -> Endpoint:
+            endpoint = _connection(tx, project_id, service_id, id_)
+            accepted = accept(endpoint, now)
+            if accepted is not endpoint:
+                tx.update_endpoint(accepted)
+            return accepted
+
+        endpoint = await self._store.write(work)
+        self._wakeups.ring()
+        return endpoint
+
+    async def reject(self, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:
+        """Reject an endpoint and wait for the cut, 1 s at most.
+
+        From the return on no byte passes, or the connection shows the cut as overdue.
+
+        Raises:
+            ServiceNotFound, EndpointNotFound, OtherServicesEndpoint, EndpointDeleting: see contract 6.2.
+        """
+        now = self._clock.now()
+
+        def work(tx: WriteTransaction) -> Endpoint:
+            endpoint = _connection(tx, project_id, service_id, id_)
+            rejected = reject(endpoint, now)
+            if rejected is not endpoint:
+                tx.update_endpoint(rejected)
+            return rejected
+
+        with self._settlements.expect(id_) as waiter:
+            endpoint = await self._store.write(work)
+            if endpoint.cut_requested_at is None:
+                return endpoint
+            self._wakeups.ring()
+            if await waiter.reached(endpoint.generation, CUT_SECONDS):
+                return replace(endpoint, cut_requested_at=None)
+            self._watch.cut_overdue(endpoint)
+            return endpoint
+
+
+def accept(endpoint: Endpoint, now: datetime) -> Endpoint:
+    """Return the endpoint as accepted; the same object if it already is and has not failed."""
+    if endpoint.admission is Admission.ACCEPTED and endpoint.last_error is None:
+        return endpoint
+    generation = endpoint.generation + 1
+    return replace(
+        endpoint,
+        admission=Admission.ACCEPTED,
+        accepted_generation=generation,
+        generation=generation,
+        cut_requested_at=None,
+        last_error=None,
+        updated_at=now,
+    )
+
+
+def reject(endpoint: Endpoint, now: datetime) -> Endpoint:
+    """Return the endpoint as rejected; the same object if it already is.
+
+    Only an endpoint that was accepted needs a cut; its round may be under way even before it shows as accepted.
+    """
+    if endpoint.admission is Admission.REJECTED and endpoint.last_error is None:
+        return endpoint
+    was_accepted = endpoint.admission is Admission.ACCEPTED
+    return replace(
+        endpoint,
+        admission=Admission.REJECTED,
+        generation=endpoint.generation + 1,
+        cut_requested_at=now if was_accepted else endpoint.cut_requested_at,
+        last_error=None,
+        updated_at=now,
+    )
+
+
+def _connection(tx: ReadTransaction, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:
+    own_service(tx, project_id, service_id)
+    endpoint = tx.endpoint(id_)
+    if endpoint is None:
+        raise EndpointNotFound(f"endpoint {id_} does not exist")
+    if endpoint.service_id != service_id:
+        raise OtherServicesEndpoint(f"endpoint {id_} is not connected to endpoint service {service_id}")
+    if endpoint.delete_requested_at is not None:
+        raise EndpointDeleting(f"endpoint {id_} is being deleted")
+    return endpoint

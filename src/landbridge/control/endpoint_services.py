@@ -1,0 +1,242 @@
+"""Create, list, show and delete endpoint services (contract 3.3 to 3.7)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from landbridge.control.protocols import (
+    Clock,
+    Directory,
+    ReadTransaction,
+    ServiceQuery,
+    Store,
+    WriteTransaction,
+)
+from landbridge.control.settlements import Wakeups
+from landbridge.domain.errors import (
+    Forbidden,
+    InvalidParameter,
+    InvalidVipPortId,
+    PortNotFound,
+    PortNotInVpc,
+    ServiceInUse,
+    ServiceNotFound,
+    VpcNotFound,
+)
+from landbridge.domain.ids import IdSource, NicId, PoolId, ProjectId, ServiceId, VpcId
+from landbridge.domain.naming import check_short_name, full_service_name
+from landbridge.domain.resources import (
+    Backend,
+    Caller,
+    EndpointService,
+    Nic,
+    PortMapping,
+    ServerType,
+    Tag,
+    TcpProxy,
+    Vpc,
+)
+from landbridge.domain.validation import (
+    check_description,
+    check_ports,
+    check_tags,
+    check_transit_range_is_free,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewService:
+    """What a provider asks for, types checked, rules not yet."""
+
+    port_id: NicId
+    vpc_id: VpcId
+    server_type: ServerType
+    ports: Sequence[PortMapping]
+    vip_port_id: NicId | None = None
+    short_name: str = ""
+    service_type: str = "interface"
+    approval_enabled: bool = True
+    tcp_proxy: TcpProxy = TcpProxy.CLOSE
+    description: str = ""
+    tags: Sequence[Tag] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedService:
+    """A service with what lists show beside it."""
+
+    service: EndpointService
+    connection_count: int
+
+
+class EndpointServices:
+    """The use cases of a provider's endpoint services."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        clock: Clock,
+        ids: IdSource,
+        wakeups: Wakeups,
+        region: str,
+        pool_id: PoolId,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+        self._ids = ids
+        self._wakeups = wakeups
+        self._region = region
+        self._pool_id = pool_id
+
+    async def create(self, caller: Caller, wish: NewService) -> EndpointService:
+        """Store a new service; the data plane follows by itself.
+
+        Raises:
+            UserError: one of the rules of contract 6.1 is broken; nothing has been stored then.
+        """
+        _check_service_type(wish.service_type)
+        short_name = check_short_name(wish.short_name)
+        ports = check_ports(wish.ports)
+        tags = check_tags(wish.tags)
+        description = check_description(wish.description)
+        vpc = await self._provider_vpc(caller, wish.vpc_id)
+        nic, target = await self._backend_nics(caller, vpc, wish)
+        service_id = ServiceId(self._ids.new())
+        now = self._clock.now()
+
+        def work(tx: WriteTransaction) -> EndpointService:
+            transit = tx.claim_target_address(self._pool_id, vpc.id, target.address)
+            service = EndpointService(
+                id=service_id,
+                project_id=caller.project_id,
+                domain_id=caller.domain_id,
+                pool_id=self._pool_id,
+                name=full_service_name(self._region, short_name, service_id),
+                vpc_id=vpc.id,
+                backend=_backend(wish, nic, target, transit),
+                ports=ports,
+                approval_enabled=wish.approval_enabled,
+                tcp_proxy=wish.tcp_proxy,
+                description=description,
+                tags=tags,
+                created_at=now,
+                updated_at=now,
+            )
+            tx.add_service(service)
+            tx.claim_server_ports(service)
+            return service
+
+        service = await self._store.write(work)
+        self._wakeups.ring()
+        return service
+
+    async def list(self, query: ServiceQuery) -> tuple[Sequence[ListedService], int]:
+        """Return one page of a project's services and the number of all matches."""
+
+        def look(tx: ReadTransaction) -> tuple[Sequence[EndpointService], int, Mapping[ServiceId, int]]:
+            services, total = tx.services(query)
+            return services, total, tx.connection_counts([service.id for service in services])
+
+        services, total, counts = await self._store.read(look)
+        return [ListedService(service, counts.get(service.id, 0)) for service in services], total
+
+    async def show(self, project_id: ProjectId, id_: ServiceId) -> ListedService:
+        """Return one service of a project.
+
+        Raises:
+            ServiceNotFound: unknown, or of another project.
+        """
+
+        def look(tx: ReadTransaction) -> ListedService:
+            service = own_service(tx, project_id, id_)
+            return ListedService(service, tx.connection_counts([id_]).get(id_, 0))
+
+        return await self._store.read(look)
+
+    async def delete(self, project_id: ProjectId, id_: ServiceId) -> None:
+        """Ask for a service's end; it is `deleting` when this returns. Asking twice is no error.
+
+        Raises:
+            ServiceNotFound: unknown, or of another project.
+            ServiceInUse: endpoints are connected or being connected.
+        """
+        now = self._clock.now()
+
+        def work(tx: WriteTransaction) -> None:
+            service = own_service(tx, project_id, id_)
+            if service.delete_requested_at is not None:
+                return
+            if connected := tx.connection_counts([id_]).get(id_, 0):
+                raise ServiceInUse(f"{connected} endpoints are connected: reject them or have them deleted first")
+            tx.release_server_ports(id_)
+            tx.update_service(
+                replace(service, delete_requested_at=now, updated_at=now, generation=service.generation + 1)
+            )
+
+        await self._store.write(work)
+        self._wakeups.ring()
+
+    async def _provider_vpc(self, caller: Caller, vpc_id: VpcId) -> Vpc:
+        vpc = await self._directory.vpc(vpc_id)
+        if vpc is None or vpc.project_id != caller.project_id:
+            raise VpcNotFound(f"VPC {vpc_id} does not exist in this project")
+        check_transit_range_is_free(vpc, await self._directory.subnets(vpc_id))
+        return vpc
+
+    async def _backend_nics(self, caller: Caller, vpc: Vpc, wish: NewService) -> tuple[Nic, Nic]:
+        """Return the NIC that was named, and the one whose address packets are sent to."""
+        nic = await self._own_nic(caller, wish.port_id)
+        if nic is None:
+            raise PortNotFound(f"port_id {wish.port_id} does not exist in this project")
+        if nic.vpc_id != vpc.id:
+            raise PortNotInVpc(f"port_id {nic.id} is not in VPC {vpc.id}")
+        vip = None
+        if wish.vip_port_id is not None:
+            vip = await self._own_nic(caller, wish.vip_port_id)
+            if vip is None or vip.vpc_id != vpc.id or not vip.is_virtual_ip:
+                raise InvalidVipPortId(f"vip_port_id {wish.vip_port_id} is no virtual IP of VPC {vpc.id}")
+        if wish.server_type is not ServerType.VIP:
+            return nic, nic
+        if vip is not None:
+            return nic, vip
+        if not nic.is_virtual_ip:
+            raise InvalidVipPortId(
+                f"port_id {nic.id} is no virtual IP: give the virtual IP's port as vip_port_id or as port_id"
+            )
+        return nic, nic
+
+    async def _own_nic(self, caller: Caller, id_: NicId) -> Nic | None:
+        nic = await self._directory.nic(id_)
+        return nic if nic is not None and nic.project_id == caller.project_id else None
+
+
+def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> EndpointService:
+    """Return a service of the project.
+
+    Raises:
+        ServiceNotFound: unknown, or of another project; the two cannot be told apart.
+    """
+    service = tx.service(id_)
+    if service is None or service.project_id != project_id:
+        raise ServiceNotFound(f"endpoint service {id_} does not exist in this project")
+    return service
+
+
+def _check_service_type(service_type: str) -> None:
+    if service_type.lower() == "gateway":
+        raise Forbidden("services of type gateway are the operator's: create one of type interface")
+    if service_type.lower() != "interface":
+        raise InvalidParameter("service_type must be interface")
+
+
+def _backend(wish: NewService, nic: Nic, target: Nic, transit: IPv4Address) -> Backend:
+    return Backend(
+        server_type=wish.server_type,
+        nic_id=nic.id,
+        vip_nic_id=wish.vip_port_id,
+        subnet_id=target.subnet_id,
+        address=target.address,
+        transit_address=transit,
+    )

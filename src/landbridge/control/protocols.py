@@ -1,0 +1,490 @@
+"""Say what the use cases and the loop need from the world.
+
+Adapters implement these; nothing here does anything. A use case hands the store a function that runs inside one
+transaction: it either happens whole, and is on disk when `write` returns, or not at all.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address
+from typing import Protocol, TypeVar
+
+from landbridge.domain.ids import (
+    DomainId,
+    EndpointId,
+    NicId,
+    PoolId,
+    ProjectId,
+    ServiceId,
+    SubnetId,
+    VpcId,
+)
+from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
+from landbridge.domain.resources import (
+    Caller,
+    Endpoint,
+    EndpointService,
+    Failure,
+    Nic,
+    Permission,
+    Subnet,
+    Vpc,
+)
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Return the current moment, aware and in UTC."""
+        ...
+
+
+# Queries. Every list is cut to a page by the store, and says how many matches there are in all.
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list, in which order (contract 1.5). Ties are broken by id."""
+
+    limit: int = 10
+    offset: int = 0
+    sort_by: str = "created_at"
+    """`created_at` or `updated_at`."""
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceQuery:
+    """Filters of contract 3.4; None does not filter."""
+
+    project_id: ProjectId
+    name_contains: str | None = None
+    id: str | None = None
+    status: ServiceStatus | None = None
+    server_type: str | None = None
+    page: Page = field(default_factory=Page)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointQuery:
+    """Filters of contract 3.20; None does not filter."""
+
+    project_id: ProjectId
+    service_name_contains: str | None = None
+    vpc_id: str | None = None
+    id: str | None = None
+    page: Page = field(default_factory=Page)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionQuery:
+    """Filters of contract 3.10; None does not filter."""
+
+    service_id: ServiceId
+    id: str | None = None
+    marker: int | None = None
+    status: EndpointStatus | None = None
+    page: Page = field(default_factory=Page)
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionQuery:
+    """Filters of contract 3.13; None does not filter."""
+
+    service_id: ServiceId
+    permission_contains: str | None = None
+    page: Page = field(default_factory=Page)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Intent that was written after some revision."""
+
+    revision: int
+    """The database's revision that these changes lead up to."""
+    services: Sequence[EndpointService]
+    endpoints: Sequence[Endpoint]
+
+
+class ReadTransaction(Protocol):
+    """One consistent look at the database."""
+
+    def service(self, id_: ServiceId) -> EndpointService | None:
+        """Return the service, deleting ones included, whoever owns it."""
+        ...
+
+    def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
+        """Return one page of services and the number of all matches."""
+        ...
+
+    def connection_counts(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, int]:
+        """Return how many endpoints each service has in creating or accepted; 0 may be absent."""
+        ...
+
+    def endpoint(self, id_: EndpointId) -> Endpoint | None:
+        """Return the endpoint, deleting ones included, whoever owns it."""
+        ...
+
+    def endpoints(self, query: EndpointQuery) -> tuple[Sequence[Endpoint], int]:
+        """Return one page of endpoints and the number of all matches."""
+        ...
+
+    def connections(self, query: ConnectionQuery) -> tuple[Sequence[Endpoint], int]:
+        """Return one page of a service's endpoints and the number of all matches."""
+        ...
+
+    def endpoints_of_services(self, ids: Collection[ServiceId]) -> Sequence[Endpoint]:
+        """Return all endpoints of these services."""
+        ...
+
+    def services_by_id(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, EndpointService]:
+        """Return those services that exist."""
+        ...
+
+    def endpoints_by_id(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, Endpoint]:
+        """Return those endpoints that exist."""
+        ...
+
+    def permissions(self, query: PermissionQuery) -> tuple[Sequence[Permission], int]:
+        """Return one page of permission entries and the number of all matches."""
+        ...
+
+    def all_permissions(self, service_id: ServiceId) -> Sequence[Permission]:
+        """Return every permission entry of one service."""
+        ...
+
+    def changes_since(self, revision: int) -> Changes:
+        """Return the rows whose intent changed after `revision`; 0 returns everything."""
+        ...
+
+    def vpc(self, id_: VpcId) -> Vpc | None:
+        """Return a VPC of the built-in directory."""
+        ...
+
+    def vpcs(self) -> Sequence[Vpc]:
+        """Return all VPCs of the built-in directory."""
+        ...
+
+    def subnet(self, id_: SubnetId) -> Subnet | None:
+        """Return a subnet of the built-in directory."""
+        ...
+
+    def subnets(self, vpc_id: VpcId | None = None) -> Sequence[Subnet]:
+        """Return all subnets of one VPC, or of all VPCs, of the built-in directory."""
+        ...
+
+    def nic(self, id_: NicId) -> Nic | None:
+        """Return a NIC or virtual IP of the built-in directory."""
+        ...
+
+    def nics(self) -> Sequence[Nic]:
+        """Return all NICs and virtual IPs of the built-in directory."""
+        ...
+
+    def project(self, id_: ProjectId) -> "ProjectRecord | None":
+        """Return a project of the built-in identity."""
+        ...
+
+    def projects(self) -> Sequence["ProjectRecord"]:
+        """Return all projects of the built-in identity."""
+        ...
+
+    def user(self, id_: str) -> "UserRecord | None":
+        """Return a user of the built-in identity by id."""
+        ...
+
+    def users_named(self, name: str) -> Sequence["UserRecord"]:
+        """Return the users of this name, one per domain at most."""
+        ...
+
+    def user_by_access_key(self, access_key: str) -> "UserRecord | None":
+        """Return the user who holds this access key."""
+        ...
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    """One transaction that may write. An exception undoes all of it."""
+
+    def add_service(self, service: EndpointService) -> None:
+        """Store a new service. Bumps the revision."""
+        ...
+
+    def update_service(self, service: EndpointService) -> None:
+        """Store a changed service. The caller has raised its generation. Bumps the revision."""
+        ...
+
+    def remove_service(self, id_: ServiceId) -> None:
+        """Forget a service, its permissions and its claims; frees the target address if it was the last."""
+        ...
+
+    def claim_server_ports(self, service: EndpointService) -> None:
+        """Reserve (nic, server port, protocol) for a living service.
+
+        Raises:
+            PortsConflict: another living service on the same NIC has one of them.
+        """
+        ...
+
+    def release_server_ports(self, id_: ServiceId) -> None:
+        """Free a service's server ports."""
+        ...
+
+    def claim_target_address(self, pool_id: PoolId, vpc_id: VpcId, address: IPv4Address) -> IPv4Address:
+        """Return the transit address that stands for a backend address, choosing one at first use.
+
+        Raises:
+            PoolFull: no transit address is free.
+        """
+        ...
+
+    def claim_endpoint_address(
+        self, endpoint_id: EndpointId, subnet: Subnet, wanted: IPv4Address | None
+    ) -> IPv4Address:
+        """Reserve an address of the subnet for an endpoint, `wanted` or a free one.
+
+        Raises:
+            AddressTaken: `wanted` is in use, by an endpoint, a NIC, or the gateway.
+            AddressOutsideSubnet: `wanted` is no host address of the subnet.
+            SubnetFull: no address is free.
+        """
+        ...
+
+    def claim_transit_address(self, pool_id: PoolId, endpoint_id: EndpointId) -> IPv4Address:
+        """Reserve a source transit address, not one that was freed lately if others are free.
+
+        Raises:
+            PoolFull: no transit address is free.
+        """
+        ...
+
+    def claim_marker(self) -> int:
+        """Return a marker that nobody had in the last 24 hours: 2^24 + n, within 32 bits."""
+        ...
+
+    def add_endpoint(self, endpoint: Endpoint) -> None:
+        """Store a new endpoint whose addresses are claimed. Bumps the revision."""
+        ...
+
+    def update_endpoint(self, endpoint: Endpoint) -> None:
+        """Store a changed endpoint. The caller has raised its generation. Bumps the revision."""
+        ...
+
+    def remove_endpoint(self, id_: EndpointId) -> None:
+        """Forget an endpoint and free its addresses."""
+        ...
+
+    def record_service_outcome(self, id_: ServiceId, generation: int, failure: Failure | None) -> bool:
+        """Write back what a round reached, if the service still is at `generation`.
+
+        Success sets observed_generation and clears last_error; a failure sets last_error. Does not bump
+        the revision. Returns whether a row was written.
+        """
+        ...
+
+    def record_endpoint_outcome(self, id_: EndpointId, generation: int, failure: Failure | None) -> bool:
+        """Write back what a round reached, if the endpoint still is at `generation`.
+
+        As for services; success also clears cut_requested_at.
+        """
+        ...
+
+    def add_permission(self, permission: Permission) -> None:
+        """Store a permission entry; one that the service already has is left as it is."""
+        ...
+
+    def remove_permission(self, service_id: ServiceId, permission: str) -> None:
+        """Forget an entry by its text; an absent one is no error."""
+        ...
+
+    def put_vpc(self, vpc: Vpc) -> None:
+        """Store a VPC in the built-in directory, or replace it."""
+        ...
+
+    def put_subnet(self, subnet: Subnet) -> None:
+        """Store a subnet in the built-in directory, or replace it."""
+        ...
+
+    def put_nic(self, nic: Nic) -> None:
+        """Store a NIC in the built-in directory, or replace it, and claim its address.
+
+        Raises:
+            AddressTaken: an endpoint or another NIC has the address.
+        """
+        ...
+
+    def remove_nic(self, id_: NicId) -> None:
+        """Forget a NIC and free its address."""
+        ...
+
+    def remove_subnet(self, id_: SubnetId) -> None:
+        """Forget a subnet."""
+        ...
+
+    def remove_vpc(self, id_: VpcId) -> None:
+        """Forget a VPC."""
+        ...
+
+    def put_project(self, project: "ProjectRecord") -> None:
+        """Store a project of the built-in identity, or replace it."""
+        ...
+
+    def put_user(self, user: "UserRecord") -> None:
+        """Store a user of the built-in identity, or replace it, access keys included."""
+        ...
+
+    def remove_project(self, id_: ProjectId) -> None:
+        """Forget a project and its users' roles in it."""
+        ...
+
+    def remove_user(self, id_: str) -> None:
+        """Forget a user and the user's access keys."""
+        ...
+
+    def users(self) -> Sequence["UserRecord"]:
+        """Return all users of the built-in identity."""
+        ...
+
+
+class Store(Protocol):
+    """The database."""
+
+    async def read(self, look: Callable[[ReadTransaction], T]) -> T:
+        """Run `look` in a read transaction and return its result."""
+        ...
+
+    async def write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in a transaction; when this returns, what it wrote is on disk.
+
+        Waiting works are grouped into one commit. An exception from `work` undoes that work alone and
+        is raised here.
+        """
+        ...
+
+
+class Directory(Protocol):
+    """What VPCs, subnets and NICs exist."""
+
+    async def vpc(self, id_: VpcId) -> Vpc | None:
+        """Return a VPC, or None."""
+        ...
+
+    async def subnet(self, id_: SubnetId) -> Subnet | None:
+        """Return a subnet, or None."""
+        ...
+
+    async def subnets(self, vpc_id: VpcId) -> Sequence[Subnet]:
+        """Return all subnets of a VPC."""
+        ...
+
+    async def nic(self, id_: NicId) -> Nic | None:
+        """Return a NIC or virtual IP, or None."""
+        ...
+
+
+# Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """A project of the built-in identity, with the domain that owns it."""
+
+    id: ProjectId
+    name: str
+    domain_id: DomainId
+    domain_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A key pair for signed requests. `sealed_secret` is the encrypted secret key."""
+
+    access_key: str
+    sealed_secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user of the built-in identity."""
+
+    id: str
+    name: str
+    domain_id: DomainId
+    domain_name: str
+    password_hash: str = field(repr=False)
+    roles: Mapping[ProjectId, frozenset[str]]
+    """Role names by project."""
+    access_keys: tuple[AccessKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """An HTTP request as it was received, for checking a signature.
+
+    `path` is the raw path (still percent-encoded), `query` the raw query string without `?`,
+    `headers` have lower-case names.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordLogin:
+    """Who wants a token, and for what (contract 8.1). Names or ids may be missing, not both."""
+
+    user_id: str | None
+    user_name: str | None
+    user_domain_id: str | None
+    user_domain_name: str | None
+    password: str = field(repr=False)
+    scope_project_id: str | None = None
+    scope_project_name: str | None = None
+    scope_domain_id: str | None = None
+    scope_domain_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What a token says. `project_id` is None for a token without a project scope."""
+
+    caller: Caller
+    has_project: bool
+    issued_at: datetime
+    expires_at: datetime
+    audit_id: str
+
+
+class Identity(Protocol):
+    """Who is asking."""
+
+    async def issue(self, login: PasswordLogin) -> tuple[str, TokenFacts]:
+        """Return a new token and what it says.
+
+        Raises:
+            Unauthenticated: user, password or scope are wrong; the message does not say which.
+        """
+        ...
+
+    async def verify_token(self, token: str) -> TokenFacts:
+        """Return what a token says.
+
+        Raises:
+            Unauthenticated: forged, malformed or expired.
+        """
+        ...
+
+    async def verify_signature(self, request: SignedRequest, project_id: str | None) -> Caller:
+        """Return who signed a request, acting in the project of the path.
+
+        Raises:
+            Unauthenticated: unknown key or algorithm, wrong signature, or signed too long ago.
+            Forbidden: the signer has no role in the project.
+        """
+        ...

@@ -1,0 +1,222 @@
+"""Keep the data plane equal to the database.
+
+A wake-up starts a round over what changed since the last revision; a failed binding is tried again by itself after
+its back-off; a sweep over everything runs at start-up and on a timer and makes lost wake-ups harmless. Rounds
+never overlap. A sweep that would remove a large share of what is wired without anybody having asked for it stops: an
+empty database must not wipe a data plane.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from landbridge.control.backoff import delay_seconds
+from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.control.round import (
+    Outcome,
+    compile_scope,
+    needs_writing,
+    outcomes,
+    read_scope,
+    wanted,
+    write_outcome,
+)
+from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.dataplane.driver import Driver, DriverError
+from landbridge.dataplane.model import Wired, WiredId
+from landbridge.dataplane.plan import Plan, diff
+from landbridge.domain.resources import Endpoint, EndpointService
+
+T = TypeVar("T")
+
+UNASKED_REMOVALS_ALLOWED = 10
+"""A sweep may always take this many unknown things away."""
+UNASKED_SHARE_ALLOWED = 0.3
+"""Beyond that, at most this share of what is wired."""
+
+
+class RoundObserver(Protocol):
+    """Who hears about rounds: logs and metrics."""
+
+    def round_finished(
+        self, kind: str, plan: Plan, errors: Mapping[WiredId, DriverError], duration_seconds: float
+    ) -> None:
+        """A round went through, perhaps with failing bindings."""
+        ...
+
+    def round_failed(self, kind: str, error: Exception) -> None:
+        """A round could not be carried out; it will be tried again."""
+        ...
+
+    def drift_found(self, ids: Collection[WiredId]) -> None:
+        """Things differ from the database though nobody asked for a change."""
+        ...
+
+    def sweep_held(self, removals: int, wired: int) -> None:
+        """A sweep would have removed too much that nobody asked for."""
+        ...
+
+    def observed(self, outcome: Outcome, lag_seconds: float) -> None:
+        """A row's intent has been reached, or has failed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Retry:
+    attempts: int
+    due_at: float
+
+
+def removes_too_much(plan: Plan, asked_for: Collection[WiredId], wired_count: int) -> int:
+    """Return how many removals nobody asked for if they are too many to take on trust, else 0."""
+    unasked = sum(step.id not in asked_for for step in plan.removals)
+    limit = max(UNASKED_REMOVALS_ALLOWED, int(wired_count * UNASKED_SHARE_ALLOWED))
+    return unasked if unasked > limit else 0
+
+
+def drift(plan: Plan, rows: Mapping[WiredId, EndpointService | Endpoint]) -> Collection[WiredId]:
+    """Return what a sweep has to change though nobody asked for a change since it was last reached."""
+    settled = {id_ for id_, row in rows.items() if row.observed_generation == row.generation and row.last_error is None}
+    repaired = [step.wired.id for step in plan.ensures if step.wired.id in settled]
+    return [*repaired, *(step.id for step in plan.removals if step.id not in rows)]
+
+
+class Reconciler:
+    """The one loop that owns a pool's data plane."""
+
+    def __init__(
+        self,
+        store: Store,
+        driver: Driver,
+        clock: Clock,
+        wakeups: Wakeups,
+        settlements: Settlements,
+        observer: RoundObserver,
+        driver_thread: Executor,
+        chance: Callable[[], float],
+        sweep_interval_seconds: float = 300.0,
+        accept_removals: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._driver = driver
+        self._clock = clock
+        self._wakeups = wakeups
+        self._settlements = settlements
+        self._observer = observer
+        self._driver_thread = driver_thread
+        self._chance = chance
+        self._sweep_interval_seconds = sweep_interval_seconds
+        self._accept_removals = accept_removals
+        self._monotonic = monotonic
+        self._revision = 0
+        self._retries: dict[WiredId, _Retry] = {}
+        self._round_attempts = 0
+
+    async def run(self) -> None:
+        """Run rounds until cancelled. The caller has done the first sweep."""
+        next_sweep_at = self._monotonic() + self._sweep_interval_seconds
+        while True:
+            await self._wakeups.wait(self._seconds_to_wait(next_sweep_at))
+            if self._monotonic() >= next_sweep_at:
+                await self.supervised("sweep", self.sweep)
+                next_sweep_at = self._monotonic() + self._sweep_interval_seconds
+            else:
+                await self.supervised("round", self.round)
+
+    async def supervised(self, kind: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a round; whatever goes wrong is told, and tried again after a back-off."""
+        try:
+            await work()
+            self._round_attempts = 0
+        except Exception as error:  # the supervisor: one broken round must not end the loop
+            self._round_attempts += 1
+            self._observer.round_failed(kind, error)
+            await asyncio.sleep(delay_seconds(min(self._round_attempts, 6), self._chance()))
+            self._wakeups.ring()
+
+    def _seconds_to_wait(self, next_sweep_at: float) -> float:
+        due = min((retry.due_at for retry in self._retries.values()), default=next_sweep_at)
+        return max(0.0, min(due, next_sweep_at) - self._monotonic())
+
+    async def round(self) -> None:
+        """Bring what changed since the last round, and what is due for another try, to the data plane."""
+        started = self._monotonic()
+        due = [id_ for id_, retry in self._retries.items() if retry.due_at <= started]
+        scope = await self._store.read(lambda tx: read_scope(tx, self._revision, due))
+        compiled = compile_scope(scope, self._driver.capabilities)
+        vanished = set(due) - compiled.keys()
+        for id_ in vanished:
+            self._retries.pop(id_, None)
+        plan, errors = Plan(), dict[WiredId, DriverError]()
+        if compiled:
+            desired = wanted(compiled)
+            plan, errors = await self._in_driver_thread(lambda: self._bring_about(desired))
+            await self._write_back(outcomes(scope, compiled, errors))
+        self._revision = scope.revision
+        if compiled:
+            self._observer.round_finished("round", plan, errors, self._monotonic() - started)
+
+    def _bring_about(self, desired: Mapping[WiredId, Wired | None]) -> tuple[Plan, dict[WiredId, DriverError]]:
+        plan = diff(desired, self._driver.observe(list(desired)))
+        return plan, dict(self._driver.apply(plan)) if plan.steps else {}
+
+    async def sweep(self) -> None:
+        """Compare everything with the data plane, deeply, and repair what differs."""
+        started = self._monotonic()
+        scope = await self._store.read(lambda tx: read_scope(tx, 0, (), everything=True))
+        compiled = compile_scope(scope, self._driver.capabilities)
+        desired = wanted(compiled)
+        expected = [wired for wired in desired.values() if wired is not None]
+        observed = await self._in_driver_thread(lambda: self._driver.survey(expected))
+        plan = Plan(diff(desired, observed).steps, is_sweep=True)
+        if not self._accept_removals and (unasked := removes_too_much(plan, desired.keys(), len(observed))):
+            self._observer.sweep_held(unasked, len(observed))
+            plan = Plan(tuple(step for step in plan.ensures))
+        if drifted := drift(plan, {**scope.services, **scope.endpoints}):
+            self._observer.drift_found(drifted)
+        errors = await self._in_driver_thread(partial(self._driver.apply, plan))
+        await self._write_back(outcomes(scope, compiled, errors))
+        self._revision = max(self._revision, scope.revision)
+        self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
+
+    async def _write_back(self, results: Collection[Outcome]) -> None:
+        to_write = [outcome for outcome in results if needs_writing(outcome)]
+        if to_write:
+            await self._store.write(partial(_write_all, outcomes=to_write))
+        now = self._clock.now()
+        for outcome in results:
+            row = outcome.row
+            self._schedule(outcome)
+            if outcome.failure is None and isinstance(row, Endpoint):
+                self._settlements.settle(row.id, row.generation)
+        for outcome in to_write:
+            self._observer.observed(outcome, max(0.0, (now - outcome.row.updated_at).total_seconds()))
+
+    def _schedule(self, outcome: Outcome) -> None:
+        id_ = outcome.row.id
+        if not outcome.retry:
+            self._retries.pop(id_, None)
+            return
+        attempts = self._retries[id_].attempts + 1 if id_ in self._retries else 1
+        self._retries[id_] = _Retry(attempts, self._monotonic() + delay_seconds(attempts, self._chance()))
+
+    async def _in_driver_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._driver_thread, work)
+
+
+def _write_all(tx: WriteTransaction, outcomes: Collection[Outcome]) -> None:
+    for outcome in outcomes:
+        write_outcome(tx, outcome)
+
+
+def plan_everything(tx: ReadTransaction, driver: Driver) -> tuple[Plan, Mapping[WiredId, Wired | None]]:
+    """Return what a sweep would do now, without doing it (`landbridge plan`)."""
+    scope = read_scope(tx, 0, (), everything=True)
+    desired = wanted(compile_scope(scope, driver.capabilities))
+    observed = driver.survey([wired for wired in desired.values() if wired is not None])
+    return diff(desired, observed), desired

@@ -1,0 +1,81 @@
+"""Let a use case wait until the data plane has followed.
+
+`Wakeups` tells the loop that something was written; `Settlements` tells a waiting use case how far a resource has
+come. Both are hints within one process: losing one costs time, never truth.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from landbridge.domain.ids import EndpointId
+
+
+class Wakeups:
+    """A bell that the use cases ring after each commit. Rings while nobody listens are remembered as one."""
+
+    def __init__(self) -> None:
+        self._bell = asyncio.Event()
+
+    def ring(self) -> None:
+        """Say that intent was written."""
+        self._bell.set()
+
+    async def wait(self, timeout_seconds: float | None) -> bool:
+        """Wait for a ring and take it; return whether there was one before the time-out."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._bell.wait()
+        except TimeoutError:
+            return False
+        self._bell.clear()
+        return True
+
+
+class Waiter:
+    """Somebody who waits for one endpoint."""
+
+    def __init__(self) -> None:
+        self._reached = 0
+        self._changed = asyncio.Event()
+
+    def tell(self, generation: int) -> None:
+        """Say that the data plane shows this generation."""
+        self._reached = max(self._reached, generation)
+        self._changed.set()
+
+    async def reached(self, generation: int, timeout_seconds: float) -> bool:
+        """Wait until the data plane shows `generation` or a later one; return whether it came in time."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._reached < generation:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Settlements:
+    """Who waits for which endpoint."""
+
+    def __init__(self) -> None:
+        self._waiters: defaultdict[EndpointId, set[Waiter]] = defaultdict(set)
+
+    @contextmanager
+    def expect(self, id_: EndpointId) -> Generator[Waiter]:
+        """Register before writing, so that a round that is faster than the writer is not missed."""
+        waiter = Waiter()
+        self._waiters[id_].add(waiter)
+        try:
+            yield waiter
+        finally:
+            self._waiters[id_].discard(waiter)
+            if not self._waiters[id_]:
+                del self._waiters[id_]
+
+    def settle(self, id_: EndpointId, generation: int) -> None:
+        """Tell everybody who waits for the endpoint."""
+        for waiter in self._waiters.get(id_, ()):
+            waiter.tell(generation)
