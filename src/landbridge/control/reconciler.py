@@ -57,7 +57,7 @@ class RoundObserver(Protocol):
         ...
 
     def sweep_held(self, removals: int, wired: int) -> None:
-        """A sweep would have removed too much that nobody asked for."""
+        """A sweep holds back this many removals that nobody asked for; 0: none."""
         ...
 
     def observed(self, outcome: Outcome, lag_seconds: float) -> None:
@@ -174,9 +174,10 @@ class Reconciler:
         expected = [wired for wired in desired.values() if wired is not None]
         observed = await self._in_driver_thread(lambda: self._driver.survey(expected))
         plan = Plan(diff(desired, observed).steps, is_sweep=True)
-        if not self._accept_removals and (unasked := removes_too_much(plan, desired.keys(), len(observed))):
-            self._observer.sweep_held(unasked, len(observed))
-            plan = Plan(tuple(step for step in plan.ensures))
+        held = 0 if self._accept_removals else removes_too_much(plan, desired.keys(), len(observed))
+        self._observer.sweep_held(held, len(observed))
+        if held:
+            plan = Plan(plan.ensures)
         if drifted := drift(plan, {**scope.services, **scope.endpoints}):
             self._observer.drift_found(drifted)
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
@@ -214,9 +215,9 @@ def _write_all(tx: WriteTransaction, outcomes: Collection[Outcome]) -> None:
         write_outcome(tx, outcome)
 
 
-def plan_everything(tx: ReadTransaction, driver: Driver) -> tuple[Plan, Mapping[WiredId, Wired | None]]:
+def plan_everything(tx: ReadTransaction, driver: Driver) -> Plan:
     """Return what a sweep would do now, without doing it (`landbridge plan`)."""
     scope = read_scope(tx, 0, (), everything=True)
     desired = wanted(compile_scope(scope, driver.capabilities))
     observed = driver.survey([wired for wired in desired.values() if wired is not None])
-    return diff(desired, observed), desired
+    return Plan(diff(desired, observed).steps, is_sweep=True)

@@ -1,0 +1,1 @@
+"""What VPCs, subnets and NICs exist: adapters."""

@@ -1,0 +1,1 @@
+"""Say who is asking: adapters of `control.protocols.Identity`."""

@@ -1,0 +1,58 @@
+# The only list of commands. Each one can be run on a fresh clone.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# The system's Python where it is new enough: a private one under /root is out of other users' reach.
+PYTHON := $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo /usr/bin/python3 || command -v python3)
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## Make the locked environment in .venv; as root also install the Debian packages
+	@scripts/system-packages
+	@$(MAKE) --no-print-directory .venv/.made
+
+$(UV): Makefile
+	@rm -rf .tools && $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet uv==$(UV_VERSION)
+	@touch $(UV)
+
+.venv/.made: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch .venv/.made
+
+.PHONY: demo
+demo: setup ## Run the main job end to end on real packets, and print each step with its milliseconds
+	@$(BIN)/python demo/demo.py
+
+.PHONY: test
+test: setup ## Run all checks and all tests
+	@$(MAKE) --no-print-directory static
+	@$(BIN)/pytest
+
+.PHONY: check
+check: setup static ## Format, lint, types, import rules, unit and contract tests; under a minute
+	@$(BIN)/pytest -q tests/unit tests/contract tests/architecture
+
+.PHONY: static
+static:
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: setup ## Run all benchmarks; print ratios and write bench/results.json
+	@$(BIN)/python -m tests.benchmarks
+
+.PHONY: format
+format: setup ## Format the code and sort imports
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+.PHONY: clean
+clean: ## Remove what setup made
+	@rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis bench/results.json

@@ -1,0 +1,145 @@
+"""Write resources as the wire shows them (contract section 4)."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from landbridge.api.problems import failure_items
+from landbridge.control.endpoints import CUT_SECONDS
+from landbridge.domain.errors import CutOverdue
+from landbridge.domain.lifecycle import EndpointStatus, endpoint_status, service_status, shows_address
+from landbridge.domain.naming import endpoint_dns_name
+from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, ServerType, Tag
+
+Json = dict[str, Any]
+
+BORDER_GROUP = "center"
+"""The value of `public_border_group`; clients want it non-empty (contract 4.4)."""
+
+
+def moment(at: datetime) -> str:
+    """Return a moment as the wire shows it: UTC, whole seconds, `Z` (contract 1.4)."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def service_body(service: EndpointService, connection_count: int) -> Json:
+    """Return a service object, the union that list, show and create use (contract 4.4)."""
+    backend = service.backend
+    body: Json = {
+        "id": service.id,
+        "port_id": backend.nic_id,
+        "service_name": service.name,
+        "service_type": "interface",
+        "server_type": backend.server_type.value,
+        "vpc_id": service.vpc_id,
+        "pool_id": service.pool_id,
+        "approval_enabled": service.approval_enabled,
+        "status": service_status(service).value,
+        "created_at": moment(service.created_at),
+        "updated_at": moment(service.updated_at),
+        "project_id": service.project_id,
+        "domain_id": service.domain_id,
+        "cidr_type": "internal",
+        "ports": [
+            {
+                "client_port": mapping.client_port,
+                "server_port": mapping.server_port,
+                "protocol": mapping.protocol,
+            }
+            for mapping in service.ports
+        ],
+        "tcp_proxy": service.tcp_proxy.value,
+        "tags": _tags(service.tags),
+        "description": service.description,
+        "connection_count": connection_count,
+        "enable_policy": False,
+        "supported_editions": ["basic"],
+        "public_border_group": BORDER_GROUP,
+        "error": failure_items([service.last_error] if service.last_error else []),
+    }
+    if backend.server_type is ServerType.VIP:
+        body["vip_port_id"] = backend.vip_nic_id or backend.nic_id
+    return body
+
+
+def created_service_body(service: EndpointService) -> Json:
+    """Return a service as the answer to its creation shows it: without `error`, always `creating`."""
+    body = service_body(service, 0)
+    del body["error"]
+    return body
+
+
+def endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: str) -> Json:
+    """Return an endpoint object (contract 4.5)."""
+    body: Json = {
+        "id": endpoint.id,
+        "service_type": "interface",
+        "status": endpoint_status(endpoint).value,
+        "active_status": ["active"],
+        "enable_status": "enable",
+        "specification_name": "default",
+        "endpoint_service_id": endpoint.service_id,
+        "endpoint_service_name": endpoint.service_name,
+        "marker_id": endpoint.marker,
+        "enable_dns": endpoint.enable_dns,
+        "vpc_id": endpoint.vpc_id,
+        "subnet_id": endpoint.subnet_id,
+        "project_id": endpoint.project_id,
+        "created_at": moment(endpoint.created_at),
+        "updated_at": moment(endpoint.updated_at),
+        "tags": _tags(endpoint.tags),
+        "whitelist": [_whitelist_entry(str(network)) for network in endpoint.whitelist],
+        "enable_whitelist": endpoint.enable_whitelist,
+        "routetables": [],
+        "description": endpoint.description,
+        "endpoint_pool_id": endpoint.pool_id,
+        "public_border_group": BORDER_GROUP,
+        "error": failure_items(_failures(endpoint, now)),
+    }
+    if shows_address(endpoint):
+        body["ip"] = str(endpoint.address)
+    if endpoint.enable_dns and endpoint_status(endpoint) is EndpointStatus.ACCEPTED:
+        body["dns_names"] = [endpoint_dns_name(endpoint.id, region, dns_domain)]
+    return body
+
+
+def connection_body(endpoint: Endpoint, now: datetime) -> Json:
+    """Return an endpoint as its provider sees it: no network facts of the consumer (contract 4.6)."""
+    return {
+        "id": endpoint.id,
+        "marker_id": endpoint.marker,
+        "created_at": moment(endpoint.created_at),
+        "updated_at": moment(endpoint.updated_at),
+        "domain_id": endpoint.domain_id,
+        "status": endpoint_status(endpoint).value,
+        "description": endpoint.connection_description,
+        "error": failure_items(_failures(endpoint, now)),
+    }
+
+
+def permission_body(permission: Permission) -> Json:
+    """Return a permission entry (contract 4.7)."""
+    return {
+        "id": permission.id,
+        "permission": permission.permission,
+        "permission_type": permission.permission_type.value,
+        "created_at": moment(permission.created_at),
+        "description": permission.description,
+    }
+
+
+def _failures(endpoint: Endpoint, now: datetime) -> list[Failure]:
+    failures = [endpoint.last_error] if endpoint.last_error else []
+    asked_at = endpoint.cut_requested_at
+    if asked_at is not None and now - asked_at >= timedelta(seconds=CUT_SECONDS):
+        failures.append(
+            Failure(CutOverdue.slug, "the data plane has not confirmed the cut yet; it is tried again by itself")
+        )
+    return failures
+
+
+def _whitelist_entry(network: str) -> str:
+    return network.removesuffix("/32")
+
+
+def _tags(tags: tuple[Tag, ...]) -> list[Json]:
+    return [{"key": tag.key, "value": tag.value} for tag in tags]

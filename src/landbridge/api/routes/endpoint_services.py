@@ -1,0 +1,56 @@
+"""Routes of endpoint services: operations 3, 4, 5 and 7 of the contract."""
+
+from fastapi import APIRouter, Request, Response
+
+from landbridge.api.auth import ApiDep, Reader, Writer
+from landbridge.api.presentation import Json, created_service_body, service_body
+from landbridge.api.requests import Query, read_object
+from landbridge.api.schemas import new_service
+from landbridge.control.protocols import ServiceQuery
+from landbridge.domain.errors import InvalidStatusFilter
+from landbridge.domain.ids import ServiceId
+from landbridge.domain.lifecycle import ServiceStatus
+
+router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services", tags=["endpoint services"])
+
+
+@router.post("")
+async def create_service(request: Request, caller: Writer, api: ApiDep) -> Json:
+    """Create an endpoint service."""
+    service = await api.endpoint_services.create(caller, new_service(await read_object(request)))
+    return created_service_body(service)
+
+
+@router.get("")
+async def list_services(request: Request, caller: Reader, api: ApiDep) -> Json:
+    """List the project's endpoint services."""
+    query = Query(request)
+    status = query.text("status")
+    if status is not None and status not in set(ServiceStatus):
+        raise InvalidStatusFilter("status must be creating, available, failed or deleting")
+    listed, total = await api.endpoint_services.list(
+        ServiceQuery(
+            caller.project_id,
+            name_contains=query.text("endpoint_service_name"),
+            id=query.text("id"),
+            status=ServiceStatus(status) if status else None,
+            server_type=query.text("server_type"),
+            page=query.page(),
+        )
+    )
+    bodies = [service_body(item.service, item.connection_count) for item in listed]
+    return {"endpoint_services": bodies, "total_count": total}
+
+
+@router.get("/{service_id}")
+async def show_service(service_id: str, caller: Reader, api: ApiDep) -> Json:
+    """Show one endpoint service."""
+    item = await api.endpoint_services.show(caller.project_id, ServiceId(service_id))
+    return service_body(item.service, item.connection_count)
+
+
+@router.delete("/{service_id}", status_code=204)
+async def delete_service(service_id: str, caller: Writer, api: ApiDep) -> Response:
+    """Delete an endpoint service that nobody is connected to."""
+    await api.endpoint_services.delete(caller.project_id, ServiceId(service_id))
+    return Response(status_code=204)

@@ -1,0 +1,165 @@
+"""The command line: what there is, and where it lives.
+
+Each command imports what it needs when it runs, so that `landbridge lab exec` starts as fast as Python does.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from landbridge.domain.errors import LandbridgeError, OperatorError
+from landbridge.settings import default_state, read_settings
+
+P = ParamSpec("P")
+
+_LAZY_GROUPS = {"service", "endpoint", "connection"}
+
+
+class _Commands(click.Group):
+    """Finds the client commands without importing them for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LAZY_GROUPS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LAZY_GROUPS:
+            from landbridge import cli_resources  # noqa: PLC0415 — see the module docstring
+
+            command = getattr(cli_resources, cmd_name)
+            assert isinstance(command, click.Command)  # noqa: S101 — a mistake of ours, not of the user's
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+def _sentences(command: Callable[P, None]) -> Callable[P, None]:
+    """Show mistakes as one sentence and exit with 1, never as a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except LandbridgeError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+
+    return run
+
+
+_state_option = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="The state directory; by default /var/lib/landbridge for root, ~/.local/state/landbridge for others.",
+)
+_lab_option = click.option(
+    "--lab",
+    "lab_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The lab file.",
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="landbridge")
+def main() -> None:
+    """Join virtual private clouds by private endpoints."""
+
+
+@main.command()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with settings.")
+@_state_option
+@click.option("--listen", help="HOST:PORT of all APIs; by default 127.0.0.1:8770.")
+@click.option("--public-url", help="How clients reach this server; by default http:// and the address of --listen.")
+@click.option("--driver", type=click.Choice(["linux", "memory"]), help="The data plane; by default linux.")
+@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="By default INFO.")
+@click.option("--lab", "lab_file", type=click.Path(path_type=Path), help="Bring up the local cloud of this file.")
+@click.option("--keep", is_flag=True, help="Leave the lab running when the server ends.")
+@click.option("--accept-removals", is_flag=True, help="Let the first sweep remove much that nobody asked for.")
+@_sentences
+def serve(
+    config: Path | None,
+    state: Path | None,
+    listen: str | None,
+    public_url: str | None,
+    driver: str | None,
+    log_level: str | None,
+    lab_file: Path | None,
+    keep: bool,
+    accept_removals: bool,
+) -> None:
+    """Run the API and the reconciler in this process."""
+    from landbridge.bootstrap import ServeOptions  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap import serve as run  # noqa: PLC0415
+
+    settings = read_settings(config, listen=listen, public_url=public_url, driver=driver, log_level=log_level)
+    run(settings, ServeOptions(state or default_state(), lab_file, keep, accept_removals))
+
+
+@main.command()
+@_state_option
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The server's TOML file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON.")
+@_sentences
+def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Show what the next sweep would change in the data plane; changes nothing."""
+    from landbridge.bootstrap import plan as make_plan  # noqa: PLC0415 — see the module docstring
+    from landbridge.cli_plan import plan_lines, plan_steps  # noqa: PLC0415
+
+    steps = make_plan(read_settings(config), state or default_state())
+    if as_json:
+        click.echo(json.dumps(plan_steps(steps), indent=1))
+    else:
+        for line in plan_lines(steps):
+            click.echo(line)
+
+
+@main.group()
+def lab() -> None:
+    """The local cloud of a lab file."""
+
+
+@lab.command()
+@_lab_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+@_sentences
+def show(lab_file: Path, as_json: bool) -> None:
+    """Print all ids and namespaces of a lab file; needs no server."""
+    from landbridge import lab as labs  # noqa: PLC0415 — see the module docstring
+
+    described = labs.read_lab(lab_file)
+    click.echo(json.dumps(labs.show(described), indent=1) if as_json else labs.show_table(described))
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_state_option
+@click.argument("host")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(state: Path | None, host: str, command: tuple[str, ...]) -> None:
+    """Become COMMAND on a host of the running lab."""
+    from landbridge.lab_exec import lab_exec  # noqa: PLC0415 — see the module docstring
+
+    lab_exec(state or default_state(), host, command[1:] if command[0] == "--" and command[1:] else command)
+
+
+@lab.command()
+@_state_option
+@_sentences
+def down(state: Path | None) -> None:
+    """Take down the lab of a server that was killed."""
+    from landbridge.bootstrap import lab_down  # noqa: PLC0415 — see the module docstring
+
+    where = state or default_state()
+    if not where.is_dir():
+        raise OperatorError(f"there is no state directory {where}: give the --state of the server")
+    if not lab_down(where):
+        click.echo(f"no lab runs from {where}", err=True)
+
+
+if __name__ == "__main__":
+    main()

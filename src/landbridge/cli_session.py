@@ -1,0 +1,154 @@
+"""Run one client command: its shared options, the signed-in client, the wait, and the exit code.
+
+Exit codes: 0 done; 1 the API refused, could not be reached, or the wait ended badly; 2 the command was used
+wrongly or nobody said who is asking. Nothing heavy is imported before a command runs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar, cast
+
+import click
+
+from landbridge.cli_output import clean, progress
+from landbridge.client import Client, ClientError, Failure, InvalidId, NoCredentials, Query, Tag, failure_text
+from landbridge.client_waiting import Goal, Resource, Verdict, Waited, wait_for
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+DEFAULT_TIMEOUT_SECONDS = 120.0
+
+
+class Ended(click.ClickException):
+    """The command ends here with one sentence on stderr."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence; lines after the first are a list of candidates."""
+        print_error(self.message, file)
+
+
+def print_error(message: str, file: IO[Any] | None = None) -> None:
+    """Say on stderr what went wrong."""
+    click.echo("error: " + "\n".join(clean(line) for line in message.split("\n")), file=file, err=file is None)
+
+
+@contextmanager
+def signed_in(cloud: str | None) -> Iterator[Client]:
+    """Give the client for one command; whatever goes wrong in the block ends the command with a sentence."""
+    # openstacksdk takes a second to import: `--help` and the server must not wait for it.
+    from landbridge.client_session import open_client  # noqa: PLC0415
+
+    try:
+        with open_client(cloud) as client:
+            yield client
+    except (NoCredentials, InvalidId) as error:
+        raise Ended(str(error), exit_code=2) from error
+    except ClientError as error:
+        raise Ended(str(error)) from error
+
+
+def follow(
+    what: str,
+    goal: Goal,
+    look: Callable[[], Resource | None],
+    timeout_seconds: float,
+    first: Resource | None = None,
+) -> Waited[Resource]:
+    """Wait for the goal and tell on stderr how it goes; `require_reached` judges the end."""
+    with progress() as report:
+        return wait_for(
+            goal,
+            look,
+            lambda status, elapsed: report(f"{what}: {status} ({_duration(elapsed)})"),
+            timeout_seconds,
+            first=first,
+        )
+
+
+def require_reached(what: str, waited: Waited[Any]) -> None:
+    """End the command with exit code 1 unless the wait ended well."""
+    match waited.verdict:
+        case Verdict.REACHED:
+            return
+        case Verdict.TIMED_OUT:
+            raise Ended(f"gave up after {_duration(waited.waited_seconds)}: {what} is still {waited.status}")
+        case Verdict.FAILED:
+            resource = cast("Mapping[str, object]", waited.resource or {})
+            why = failure_text(cast("list[Failure]", resource.get("error") or []))
+            raise Ended(f"{what} is {waited.status}" + (f": {why}" if why else ""))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def session_options(command: Command) -> Command:
+    """Add the options that every client command has."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")(command)
+    return click.option("--os-cloud", "cloud", metavar="NAME", help="Cloud of clouds.yaml; default: OS_* variables.")(
+        command
+    )
+
+
+def wait_options(command: Command) -> Command:
+    """Add --wait and --timeout."""
+    command = click.option(
+        "--timeout",
+        "timeout_seconds",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        default=DEFAULT_TIMEOUT_SECONDS,
+        show_default=True,
+        help="How long --wait waits.",
+    )(command)
+    return click.option("--wait", is_flag=True, help="Wait until it is done; progress goes to stderr.")(command)
+
+
+def page_options(command: Command) -> Command:
+    """Add paging and sorting; without --limit all records are fetched."""
+    for option in (
+        click.option("--sort-dir", type=click.Choice(["asc", "desc"])),
+        click.option(
+            "--sort-key", type=click.Choice(["created_at", "updated_at", "create_at", "update_at"]), metavar="KEY"
+        ),
+        click.option("--offset", type=click.IntRange(min=0), metavar="N", help="Skip the first N."),
+        click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N; default: all."),
+    ):
+        command = option(command)
+    return command
+
+
+def wants_all(query: Query) -> bool:
+    """Say whether a list command shall fetch page after page."""
+    return query.get("limit") is None
+
+
+class PortMappingType(click.ParamType):
+    """`CLIENT:SERVER`, two TCP ports."""
+
+    name = "CLIENT:SERVER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mapping[str, object]:
+        """Return the mapping as the API wants it (contract 4.1)."""
+        client_port, _, server_port = str(value).partition(":")
+        ports = [int(text) if text.isascii() and text.isdigit() else 0 for text in (client_port, server_port)]
+        if not all(1 <= port <= 65535 for port in ports):
+            self.fail(f"{value!r} is not CLIENT:SERVER with two ports from 1 to 65535, such as 443:8443", param, ctx)
+        return {"client_port": ports[0], "server_port": ports[1], "protocol": "TCP"}
+
+
+class TagType(click.ParamType):
+    """`KEY=VALUE`."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Tag:
+        """Return the tag as the API wants it (contract 4.2)."""
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return {"key": key, "value": text}

@@ -1,0 +1,173 @@
+"""Apply plans to the edges of this machine, and say what is wired there.
+
+A thing is a set of elements. A plan only changes which things want which elements; the mirror gives the
+difference to the kernel, `wiring` carries it out. So nothing is reachable before all of it is there, a changed
+binding leaves the connections of its unchanged ports alone, and what was left undone once is done by the next
+call, whatever its plan.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from landbridge.dataplane.driver import DRIFTED, Capabilities, DriverError
+from landbridge.dataplane.model import Attachment, Binding, Digest, Wired, WiredId, digest
+from landbridge.dataplane.plan import Ensure, Plan
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux.edges import Edges
+from landbridge.drivers.linux.elements import LABELS, Element, elements, subnet_interface
+from landbridge.drivers.linux.mirror import Mirror
+from landbridge.drivers.linux.namespaces import Namespaces
+from landbridge.drivers.linux.nft import NftError
+from landbridge.drivers.linux.ownership import NamespaceTaken
+from landbridge.drivers.linux.survey import survey
+from landbridge.drivers.linux.wiring import Failures, Wiring
+
+
+class LinuxDriver:
+    """The data plane of one region on this machine; a `landbridge.dataplane.driver.Driver`.
+
+    Opening it reads nothing: call `survey` before anything else, so that it knows what is already there.
+    """
+
+    def __init__(self, namespaces: Namespaces, instance: str, region: str) -> None:
+        self._edges = Edges(namespaces, instance, region)
+        self._mirror = Mirror()
+        self._digests: dict[WiredId, Digest] = {}
+        self._wired: dict[WiredId, Wired] = {}
+        self._identities: dict[VpcId, int] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this driver can carry."""
+        return Capabilities()
+
+    def observe(self, ids: Collection[WiredId]) -> Mapping[WiredId, Digest]:
+        """Return the digests of those of `ids` that are wired, from memory."""
+        return {id_: self._digests[id_] for id_ in ids if id_ in self._digests}
+
+    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
+        """Read the kernel afresh; see `Driver.survey`."""
+        try:
+            edges = dict(self._edges.all())
+            found = survey(edges.items(), expected)
+        except (OSError, NftError) as error:
+            raise DriverError(f"the edges cannot be read: {error}") from error
+        self._identities = {vpc_id: edge.identity for vpc_id, edge in edges.items()}
+        self._mirror, self._digests = found.mirror, found.digests
+        self._wired = {wired.id: wired for wired in expected}
+        return dict(self._digests)
+
+    def apply(self, plan: Plan) -> Mapping[WiredId, DriverError]:
+        """Take the plan's steps; see `Driver.apply`."""
+        self._notice_replaced_edges(plan)
+        errors: dict[WiredId, DriverError] = {}
+        before: dict[WiredId, frozenset[Element]] = {}
+        wanted: dict[WiredId, Wired | None] = {}
+        for step in plan.steps:
+            if isinstance(step, Ensure):
+                id_, wired = step.wired.id, step.wired
+                obstacle = self._obstacle(wired)
+                if obstacle is not None:
+                    errors[id_] = obstacle
+                    continue
+            else:
+                id_, wired = step.id, None
+            before.setdefault(id_, self._mirror.claimed(id_))
+            self._mirror.claim(id_, elements(wired) if wired is not None else frozenset())
+            wanted[id_] = wired
+
+        wiring = Wiring(self._edges, self._mirror)
+        groups = [before[id_] | self._mirror.claimed(id_) for id_ in wanted]
+        failures = wiring.take_out(groups)
+        failures |= wiring.connect()
+        errors |= self._concede(wanted, before, failures)
+        loading = wiring.load([group & self._mirror.surplus | group & self._mirror.missing for group in groups])
+        errors |= self._concede({id_: wanted[id_] for id_ in wanted if id_ not in errors}, before, loading)
+        for id_, wired in wanted.items():
+            if id_ not in errors:
+                self._settle(id_, wired)
+        if errors and self._mirror.surplus:
+            # What a failed thing got half-way. Should this fail too, the next call does it.
+            wiring.take_out(groups)
+        return errors
+
+    def close(self) -> None:
+        """Close all sockets; what is wired stays wired."""
+        self._edges.close()
+
+    def _settle(self, id_: WiredId, wired: Wired | None) -> None:
+        if wired is None:
+            self._digests.pop(id_, None)
+            self._wired.pop(id_, None)
+        else:
+            self._digests[id_] = digest(wired)
+            self._wired[id_] = wired
+
+    def _concede(
+        self,
+        wanted: Mapping[WiredId, Wired | None],
+        before: Mapping[WiredId, frozenset[Element]],
+        failures: Failures,
+    ) -> dict[WiredId, DriverError]:
+        """Give up, for now, things with a failed element; a thing that has a label stays and is drifted."""
+        errors: dict[WiredId, DriverError] = {}
+        if not failures:
+            return errors
+        for id_ in wanted:
+            failed = [element for element in before[id_] | self._mirror.claimed(id_) if element in failures]
+            if not failed:
+                continue
+            errors[id_] = DriverError(_message(failed, failures))
+            left = frozenset(element for element in before[id_] if element in self._mirror.present)
+            is_labelled = wanted[id_] is None or any(element.kind in LABELS for element in left)
+            self._mirror.claim(id_, left if is_labelled else frozenset())
+            if is_labelled:
+                self._digests[id_] = DRIFTED
+            else:
+                self._digests.pop(id_, None)
+        return errors
+
+    def _obstacle(self, wired: Wired) -> DriverError | None:
+        attachments = (wired.consumer, wired.provider) if isinstance(wired, Binding) else (wired.attachment,)
+        for attachment in attachments:
+            try:
+                if not self._is_attached(attachment):
+                    return DriverError(f"subnet {attachment.subnet_id} is not attached to this data plane")
+            except (NamespaceTaken, OSError, NftError) as error:
+                return DriverError(str(error))
+        return None
+
+    def _is_attached(self, attachment: Attachment) -> bool:
+        edge = self._edges.find(attachment.vpc_id)
+        if edge is None:
+            return False
+        self._identities.setdefault(attachment.vpc_id, edge.identity)
+        return edge.interface(subnet_interface(attachment.subnet_id)) is not None
+
+    def _notice_replaced_edges(self, plan: Plan) -> None:
+        """Read everything afresh if an edge that the plan touches is not the one that was surveyed."""
+        for vpc_id in set(self._touched(plan)):
+            known = self._identities.get(vpc_id)
+            try:
+                edge = self._edges.find(vpc_id)
+            except (NamespaceTaken, OSError, NftError):
+                edge = None
+            if known is not None and (edge is None or edge.identity != known):
+                self.survey(list(self._wired.values()))
+                return
+
+    def _touched(self, plan: Plan) -> Iterable[VpcId]:
+        for step in plan.steps:
+            id_ = step.wired.id if isinstance(step, Ensure) else step.id
+            for element in self._mirror.claimed(id_):
+                yield element.vpc_id
+            if isinstance(step, Ensure):
+                wired = step.wired
+                if isinstance(wired, Binding):
+                    yield from (wired.consumer.vpc_id, wired.provider.vpc_id)
+                else:
+                    yield wired.attachment.vpc_id
+
+
+def _message(failed: Collection[Element], failures: Failures) -> str:
+    reasons = sorted({f"{element.kind} {element.key}: {failures[element]}" for element in failed})
+    return "the data plane refused " + "; ".join(reasons)

@@ -1,0 +1,219 @@
+"""Keep the edges: one network namespace per VPC, its interfaces in the VPC's subnets, and its links.
+
+An edge has its settings and rules before any interface, so it never lets a packet pass that it should not.
+Sockets into an edge are kept open; an edge that was replaced under the same name is noticed and opened anew.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from landbridge.dataplane.model import LINK_MTU, Attachment
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux import ownership, ruleset
+from landbridge.drivers.linux.elements import link_interface, subnet_interface
+from landbridge.drivers.linux.namespaces import Namespaces
+from landbridge.drivers.linux.netlink import End, Link, Netlink
+from landbridge.drivers.linux.nft import Nft
+
+# Both ends of a link have one MAC and do no ARP: a packet sent to "my own MAC" is for the other end, so routes
+# over a link need neither addresses nor neighbours.
+_LINK_MAC = bytes.fromhex("026c62000001")
+_ETHERTYPE_ARP = 0x0806
+
+_SETTINGS = {
+    "ipv4/ip_forward": "1",
+    # nftables looks at the source of every packet, also of those that the kernel's own check lets pass.
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+    "ipv4/conf/all/accept_redirects": "0",
+    "ipv4/conf/default/accept_redirects": "0",
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+}
+_CONNECTION_SETTINGS = {
+    # The kernel's 120 s would fill the table at 15,000 connections a second.
+    "netfilter/nf_conntrack_tcp_timeout_time_wait": "15",
+    # A connection that was cut must not come back to life with its next data packet.
+    "netfilter/nf_conntrack_tcp_loose": "0",
+}
+
+
+class Edge:
+    """The open edge of one VPC."""
+
+    def __init__(self, namespaces: Namespaces, name: str, identity: int) -> None:
+        self.name = name
+        self.identity = identity
+        self.netlink = namespaces.inside(name, Netlink)
+        self.nft = Nft(namespaces, name)
+        self._announcer = namespaces.inside(name, _open_announcer)
+        self._links: dict[str, Link] = {}
+
+    def close(self) -> None:
+        """Close the sockets; the edge stays."""
+        self.netlink.close()
+        self.nft.close()
+        self._announcer.close()
+
+    def interface(self, name: str) -> Link | None:
+        """Return one interface, from memory if it was seen before."""
+        found = self._links.get(name) or self.netlink.find_link(name)
+        if found is not None:
+            self._links[name] = found
+        return found
+
+    def forget_interface(self, name: str) -> None:
+        """Look an interface up afresh next time."""
+        self._links.pop(name, None)
+
+    def forget_interfaces(self) -> None:
+        """Look all interfaces up afresh."""
+        self._links.clear()
+
+    def announce(self, interface: Link, address: IPv4Address) -> None:
+        """Tell everybody in the subnet that an address is here now (gratuitous ARP, RFC 5944 4.6)."""
+        everybody, nobody = b"\xff" * 6, bytes(6)
+        ethernet = everybody + interface.address + struct.pack("!H", _ETHERTYPE_ARP)
+        arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+        arp += interface.address + address.packed + nobody + address.packed
+        try:
+            self._announcer.sendto(ethernet + arp, (interface.name, _ETHERTYPE_ARP))
+        except OSError:
+            return  # nobody plugged in yet: then nobody has an old answer either
+
+
+class Edges:
+    """The edges of one region that belong to one instance."""
+
+    def __init__(self, namespaces: Namespaces, instance: str, region: str) -> None:
+        self._namespaces = namespaces
+        self._instance = instance
+        self._region = region
+        self._open: dict[VpcId, Edge] = {}
+
+    def ensure(self, vpc_id: VpcId) -> Edge:
+        """Return the edge of a VPC, made if there is none. Raises NamespaceTaken."""
+        found = self.find(vpc_id)
+        if found is None:
+            name = ownership.edge_namespace(self._region, vpc_id)
+            ownership.create(self._namespaces, name, self._instance, lambda: _write(_SETTINGS))
+            found = self.find(vpc_id)
+        assert found is not None  # noqa: S101 - made one line above
+        return found
+
+    def find(self, vpc_id: VpcId) -> Edge | None:
+        """Return the edge of a VPC if there is one. Raises NamespaceTaken."""
+        name = ownership.edge_namespace(self._region, vpc_id)
+        identity = self._namespaces.identity(name)
+        edge = self._open.get(vpc_id)
+        if edge is not None and edge.identity == identity:
+            return edge
+        if edge is not None:
+            self._open.pop(vpc_id).close()
+        if identity is None or not ownership.is_ours(self._namespaces, name, self._instance):
+            return None
+        edge = Edge(self._namespaces, name, identity)
+        # Also for an edge that was there: it may carry the rules of an older version.
+        edge.nft.run(ruleset.RULES)
+        self._namespaces.inside(name, lambda: _write(_CONNECTION_SETTINGS))
+        self._open[vpc_id] = edge
+        return edge
+
+    def all(self) -> Iterator[tuple[VpcId, Edge]]:
+        """Yield every edge that is there and ours."""
+        prefix = ownership.edge_prefix(self._region)
+        for name in self._namespaces.names():
+            if name.startswith(prefix):
+                vpc_id = VpcId(name.removeprefix(prefix))
+                try:
+                    edge = self.find(vpc_id)
+                except ownership.NamespaceTaken:
+                    continue
+                if edge is not None:
+                    yield vpc_id, edge
+
+    def attach(self, attachment: Attachment, peer: End) -> None:
+        """Give a VPC's edge an interface in a subnet, or correct the one it has.
+
+        `peer` is what the other end of a new cable is plugged into.
+        """
+        edge = self.ensure(attachment.vpc_id)
+        name = subnet_interface(attachment.subnet_id)
+        edge.forget_interface(name)
+        interface = edge.interface(name)
+        if interface is None:
+            edge.netlink.add_veth(End(name, attachment.mtu), peer)
+            interface = edge.interface(name)
+        assert interface is not None  # noqa: S101 - made one line above
+        if interface.mtu != attachment.mtu or not interface.is_up:
+            edge.netlink.set_link(interface.index, mtu=attachment.mtu)
+        gateway = IPv4Interface((attachment.gateway, attachment.cidr.prefixlen))
+        there = {address for index, address in edge.netlink.addresses() if index == interface.index}
+        if gateway not in there:
+            edge.netlink.add_address(interface.index, gateway)
+        for other in there - {gateway}:
+            if other.network.prefixlen < 32:  # single addresses are endpoints, and the driver's
+                edge.netlink.delete_address(interface.index, other)
+
+    def add_link(self, one: VpcId, other: VpcId) -> None:
+        """Join two edges, or an edge with itself; a broken link in the way is replaced."""
+        self.remove_link(one, other)
+        here, there = self._edge(one), self._edge(other)
+        near, far = _link_names(one, other)
+        descriptor = self._namespaces.open(there.name)
+        try:
+            here.netlink.add_veth(
+                End(near, LINK_MTU, _LINK_MAC, is_without_arp=True),
+                End(far, LINK_MTU, _LINK_MAC, is_without_arp=True, namespace=descriptor),
+            )
+        finally:
+            os.close(descriptor)
+        end = there.netlink.find_link(far)
+        if end is not None:
+            there.netlink.set_link(end.index)
+
+    def remove_link(self, one: VpcId, other: VpcId) -> None:
+        """Take a link away if it is there."""
+        for vpc_id, name in zip((one, other), _link_names(one, other), strict=True):
+            edge = self.find(vpc_id)
+            if edge is None:
+                continue
+            edge.forget_interface(name)
+            end = edge.netlink.find_link(name)
+            if end is not None:
+                edge.netlink.delete_link(end.index)
+
+    def close(self) -> None:
+        """Close all sockets; the edges stay."""
+        for edge in self._open.values():
+            edge.close()
+        self._open.clear()
+
+    def _edge(self, vpc_id: VpcId) -> Edge:
+        edge = self.find(vpc_id)
+        if edge is None:
+            raise LookupError(f"the VPC {vpc_id} has no edge")
+        return edge
+
+
+def _link_names(one: VpcId, other: VpcId) -> tuple[str, str]:
+    return link_interface(one, other, is_consumer=True), link_interface(other, one, is_consumer=False)
+
+
+def _open_announcer() -> socket.socket:
+    # Protocol 0: it sends only, and no packet is ever queued for it.
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+
+
+def _write(settings: dict[str, str]) -> None:
+    for name, value in settings.items():
+        path = Path("/proc/sys/net", name)
+        if path.exists():  # a kernel without IPv6 has none of its settings
+            path.write_text(value)

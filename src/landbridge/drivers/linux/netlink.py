@@ -1,0 +1,316 @@
+"""Speak rtnetlink(7): links, addresses and routes of one network namespace.
+
+One plain blocking socket per namespace, opened inside it and usable from any thread afterwards. pyroute2 is not
+used: since 0.9 it opens another socket, in the wrong namespace, for each thread that calls, forks to enter a
+namespace, and takes ten times as long per request. Adding what is there and deleting what is not are errors
+here; callers say which errno they expect.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+_NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+_ERROR, _DONE = 2, 3
+
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
+_DUMP_INTERRUPTED, _ACK_TLVS, _CAPPED = 0x10, 0x200, 0x100
+_NESTED = 0x8000
+
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
+_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 18, 20, 28
+_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+
+_UP, _NOARP = 0x1, 0x80
+_SOL_NETLINK, _EXT_ACK, _STRICT_CHECK = 270, 11, 12
+_TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
+_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_RECEIVE_BYTES = 1 << 18
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request; `errno` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network interface."""
+
+    index: int
+    name: str
+    mtu: int
+    is_up: bool
+    alias: str
+    master: int
+    """Index of the bridge that it is a port of, 0 without one."""
+    peer: int
+    """Index of the other end of a veth pair, in the namespace where that is."""
+    address: bytes
+    """MAC."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a new veth pair."""
+
+    name: str
+    mtu: int
+    address: bytes = b""
+    """MAC; empty: the kernel chooses."""
+    is_without_arp: bool = False
+    namespace: int | None = None
+    """Descriptor of the namespace that it is made in; None: the socket's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One IPv4 unicast route of the main table."""
+
+    destination: IPv4Network
+    index: int
+    """Of the interface that it leads out of."""
+    gateway: IPv4Address | None = None
+
+
+class Netlink:
+    """A socket that stays in the namespace in which it was opened."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
+        self._socket.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def links(self) -> list[Link]:
+        """Return all interfaces."""
+        return [_link(body) for body in self._dump(_GETLINK, _if_info())]
+
+    def find_link(self, name: str) -> Link | None:
+        """Return the interface of that name."""
+        try:
+            replies = self._request(_GETLINK, 0, _if_info() + _text(_IFLA_IFNAME, name))
+        except NetlinkError as error:
+            if error.errno == 19:  # ENODEV
+                return None
+            raise
+        return _link(replies[0])
+
+    def add_veth(self, end: End, peer: End) -> None:
+        """Make a veth pair. `end` is up at once; the kernel lets `peer` be set up only afterwards."""
+        pair = _nested(_VETH_INFO_PEER, _end(peer, flags=0))
+        info = _text(_INFO_KIND, "veth") + _nested(_INFO_DATA, pair)
+        self._request(_NEWLINK, _CREATE | _EXCL, _end(end, flags=_UP) + _nested(_IFLA_LINKINFO, info))
+
+    def add_bridge(self, name: str) -> None:
+        """Make a bridge that is up; it runs no spanning tree, so its ports forward at once."""
+        body = _if_info(flags=_UP, change=_UP) + _text(_IFLA_IFNAME, name)
+        self._request(_NEWLINK, _CREATE | _EXCL, body + _nested(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge")))
+
+    def set_link(
+        self, index: int, *, mtu: int | None = None, master: int | None = None, alias: str | None = None
+    ) -> None:
+        """Set the interface up, and what else is given."""
+        body = _if_info(index, flags=_UP, change=_UP)
+        if mtu is not None:
+            body += _number(_IFLA_MTU, mtu)
+        if master is not None:
+            body += _number(_IFLA_MASTER, master)
+        if alias is not None:
+            body += _text(_IFLA_IFALIAS, alias)
+        self._request(_SETLINK, 0, body)
+
+    def delete_link(self, index: int) -> None:
+        """Delete an interface, and with a veth its other end."""
+        self._request(_DELLINK, 0, _if_info(index))
+
+    def addresses(self) -> list[tuple[int, IPv4Interface]]:
+        """Return all IPv4 addresses, each with the index of its interface."""
+        found: list[tuple[int, IPv4Interface]] = []
+        for body in self._dump(_GETADDR, struct.pack("=BBBBI", socket.AF_INET, 0, 0, 0, 0)):
+            prefix, index = body[1], struct.unpack_from("=I", body, 4)[0]
+            local = _attributes(body[8:]).get(_IFA_LOCAL, b"")
+            found.append((index, IPv4Interface((local, prefix))))
+        return found
+
+    def add_address(self, index: int, address: IPv4Interface) -> None:
+        """Put an address on an interface."""
+        self._request(_NEWADDR, _CREATE | _EXCL, _address(index, address))
+
+    def delete_address(self, index: int, address: IPv4Interface) -> None:
+        """Take an address from an interface."""
+        self._request(_DELADDR, 0, _address(index, address))
+
+    def routes(self) -> list[Route]:
+        """Return the unicast routes of the main table."""
+        found: list[Route] = []
+        for body in self._dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *([0] * 7), 0)):
+            if body[4] != _TABLE_MAIN or body[7] != _UNICAST:
+                continue
+            attributes = _attributes(body[12:])
+            gateway = attributes.get(_RTA_GATEWAY)
+            found.append(
+                Route(
+                    IPv4Network((attributes.get(_RTA_DST, bytes(4)), body[1])),
+                    struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0],
+                    IPv4Address(gateway) if gateway else None,
+                )
+            )
+        return found
+
+    def set_route(self, route: Route) -> None:
+        """Add a route, in place of one to the same destination."""
+        self._request(_NEWROUTE, _CREATE | _REPLACE, _route(route))
+
+    def delete_route(self, route: Route) -> None:
+        """Delete exactly this route."""
+        self._request(_DELROUTE, 0, _route(route))
+
+    def _send(self, kind: int, flags: int, body: bytes) -> None:
+        self._sequence += 1
+        header = struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | flags, self._sequence, 0)
+        self._socket.send(header + body)
+
+    def _request(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+        self._send(kind, flags | _ACK, body)
+        replies: list[bytes] = []
+        while True:
+            for reply_kind, reply_flags, reply in self._receive():
+                if reply_kind == _ERROR:
+                    _raise(reply, reply_flags)
+                    return replies
+                replies.append(reply)
+
+    def _dump(self, kind: int, body: bytes) -> list[bytes]:
+        while True:
+            self._send(kind, _DUMP, body)
+            replies: list[bytes] = []
+            is_complete, is_done = True, False
+            while not is_done:
+                for reply_kind, reply_flags, reply in self._receive():
+                    is_complete = is_complete and not reply_flags & _DUMP_INTERRUPTED
+                    if reply_kind == _ERROR:
+                        _raise(reply, reply_flags)
+                    if reply_kind in {_ERROR, _DONE}:
+                        is_done = True
+                        break
+                    replies.append(reply)
+            # Somebody changed the table while we read it: what we have may lack entries that were there all along.
+            if is_complete:
+                return replies
+
+    def _receive(self) -> Iterator[tuple[int, int, bytes]]:
+        data = self._socket.recv(_RECEIVE_BYTES)
+        offset = 0
+        while offset < len(data):
+            length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", data, offset)
+            # Answers to a request that an exception cut short are nobody's any more.
+            if sequence == self._sequence:
+                yield kind, flags, data[offset + 16 : offset + length]
+            offset += (length + 3) & ~3
+
+
+def _raise(body: bytes, flags: int) -> None:
+    number = -struct.unpack_from("=i", body)[0]
+    if number == 0:
+        return
+    message = os.strerror(number)
+    if flags & _ACK_TLVS:
+        echoed = 16 if flags & _CAPPED else struct.unpack_from("=I", body, 4)[0]
+        detail = _attributes(body[4 + echoed :]).get(1)
+        if detail:
+            message = f"{message}: {detail.rstrip(bytes(1)).decode(errors='replace')}"
+    raise NetlinkError(number, message)
+
+
+def _attribute(kind: int, payload: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def _nested(kind: int, payload: bytes) -> bytes:
+    return _attribute(kind | _NESTED, payload)
+
+
+def _text(kind: int, text: str) -> bytes:
+    return _attribute(kind, text.encode() + b"\0")
+
+
+def _number(kind: int, number: int) -> bytes:
+    return _attribute(kind, struct.pack("=I", number))
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    offset = 0
+    while offset + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def _if_info(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    return struct.pack("=BBHiII", socket.AF_UNSPEC, 0, 0, index, flags, change)
+
+
+def _end(end: End, flags: int) -> bytes:
+    if end.is_without_arp:
+        flags |= _NOARP
+    body = _if_info(flags=flags, change=flags) + _text(_IFLA_IFNAME, end.name) + _number(_IFLA_MTU, end.mtu)
+    if end.address:
+        body += _attribute(_IFLA_ADDRESS, end.address)
+    if end.namespace is not None:
+        body += _number(_IFLA_NET_NS_FD, end.namespace)
+    return body
+
+
+def _link(body: bytes) -> Link:
+    _, _, _, index, flags, _ = struct.unpack_from("=BBHiII", body)
+    attributes = _attributes(body[16:])
+
+    def number(kind: int) -> int:
+        return struct.unpack("=I", attributes.get(kind, bytes(4)))[0]
+
+    def text(kind: int) -> str:
+        return attributes.get(kind, b"").rstrip(b"\0").decode(errors="replace")
+
+    return Link(
+        index=index,
+        name=text(_IFLA_IFNAME),
+        mtu=number(_IFLA_MTU),
+        is_up=bool(flags & _UP),
+        alias=text(_IFLA_IFALIAS),
+        master=number(_IFLA_MASTER),
+        peer=number(_IFLA_LINK),
+        address=attributes.get(_IFLA_ADDRESS, b""),
+    )
+
+
+def _address(index: int, address: IPv4Interface) -> bytes:
+    head = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, 0, index)
+    return head + _attribute(_IFA_LOCAL, address.ip.packed) + _attribute(_IFA_ADDRESS, address.ip.packed)
+
+
+def _route(route: Route) -> bytes:
+    scope = _SCOPE_LINK if route.gateway is None else _SCOPE_UNIVERSE
+    prefix = route.destination.prefixlen
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0)
+    if prefix:
+        body += _attribute(_RTA_DST, route.destination.network_address.packed)
+    if route.gateway is not None:
+        body += _attribute(_RTA_GATEWAY, route.gateway.packed)
+    return body + _number(_RTA_OIF, route.index)

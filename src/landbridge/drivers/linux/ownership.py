@@ -1,0 +1,77 @@
+"""Say whose a network namespace is, by a label that travels inside it.
+
+The label is the alias of the namespace's loopback interface, set before the namespace can be seen. What carries
+another instance's label, or none, is never changed or removed.
+"""
+
+from collections.abc import Callable
+
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux.namespaces import Namespaces
+from landbridge.drivers.linux.netlink import Netlink
+
+_PREFIX = "landbridge instance="
+_LOOPBACK = 1
+
+
+class NamespaceTaken(Exception):
+    """A network namespace of a name that we need is not ours.
+
+    `owner` is the other instance, None when the namespace is not Landbridge's at all.
+    """
+
+    def __init__(self, name: str, owner: str | None) -> None:
+        whose = "carries no label of ours" if owner is None else f"belongs to the landbridge instance {owner}"
+        super().__init__(f"network namespace {name} {whose}: choose another region, or remove it")
+        self.name = name
+        self.owner = owner
+
+
+def edge_namespace(region: str, vpc_id: VpcId) -> str:
+    """Return the name of the namespace that is the edge of a VPC."""
+    return edge_prefix(region) + vpc_id
+
+
+def edge_prefix(region: str) -> str:
+    """Return what the names of all edges of a region begin with."""
+    return f"lb-{region}-edge-"
+
+
+def switch_namespace(region: str) -> str:
+    """Return the name of the namespace with the bridges of the lab's subnets."""
+    return f"lb-{region}-switch"
+
+
+def owner(namespaces: Namespaces, name: str) -> str | None:
+    """Return the instance that a namespace belongs to, None if it is not Landbridge's."""
+    netlink = namespaces.inside(name, Netlink)
+    try:
+        loopback = netlink.find_link("lo")
+    finally:
+        netlink.close()
+    alias = loopback.alias if loopback else ""
+    return alias.removeprefix(_PREFIX) if alias.startswith(_PREFIX) else None
+
+
+def is_ours(namespaces: Namespaces, name: str, instance: str) -> bool:
+    """Say whether there is such a namespace and it is ours. Raises NamespaceTaken if it is somebody else's."""
+    if not namespaces.exists(name):
+        return False
+    found = owner(namespaces, name)
+    if found != instance:
+        raise NamespaceTaken(name, found)
+    return True
+
+
+def create(namespaces: Namespaces, name: str, instance: str, prepare: Callable[[], None]) -> None:
+    """Make a namespace of ours, with its loopback up; `prepare` runs inside before it can be seen."""
+
+    def mark_and_prepare() -> None:
+        netlink = Netlink()
+        try:
+            netlink.set_link(_LOOPBACK, alias=_PREFIX + instance)
+        finally:
+            netlink.close()
+        prepare()
+
+    namespaces.create(name, mark_and_prepare)

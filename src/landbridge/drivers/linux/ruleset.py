@@ -1,0 +1,166 @@
+"""Write the nftables rules of an edge, and elements as transactions; read elements back.
+
+Pure. The rules are the same in every edge and never change while elements come and go. Between VPCs nothing
+passes but mapped ports of accepted endpoints, checked for every packet, so that taking an element out cuts live
+connections. Loading the rules again keeps all elements.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, cast
+
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind, join
+
+TABLE = "inet landbridge"
+
+# What the conntrack entry says of a carried connection, in the order of the `accepted` set: endpoint, client
+# port, target transit address, server port, endpoint's transit address.
+_CARRIED = (
+    "meta l4proto tcp ct original ip daddr . ct original proto-dst"
+    " . ct reply ip saddr . ct reply proto-src . ct reply ip daddr"
+)
+
+RULES = f"""\
+table {TABLE} {{
+	map listeners {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
+	map sources {{ type ipv4_addr : ipv4_addr; }}
+	set accepted {{ type ipv4_addr . inet_service . ipv4_addr . inet_service . ipv4_addr; }}
+	map segments {{ typeof ct original ip daddr : tcp option maxseg size; }}
+	set restricted {{ type ipv4_addr; }}
+	set allowed {{ type ipv4_addr . ipv4_addr; flags interval; }}
+	set endpoints {{ type ipv4_addr; }}
+	map backends {{ type ipv4_addr . inet_service : ipv4_addr; }}
+	map replies {{ type ipv4_addr . inet_service : ipv4_addr; }}
+	set targets {{ type mark . mark . ipv4_addr . inet_service; }}
+	chain enter {{ type filter hook prerouting priority raw; policy accept; }}
+	chain answer {{ }}
+	chain listen {{ type nat hook prerouting priority dstnat; policy accept; }}
+	chain arrive {{ type filter hook prerouting priority dstnat + 10; policy accept; }}
+	chain pass {{ type filter hook forward priority filter; policy drop; }}
+	chain carry {{ }}
+	chain cut {{ }}
+	chain translate {{ type nat hook postrouting priority srcnat; policy accept; }}
+	chain leave {{ type filter hook postrouting priority srcnat + 1; policy accept; }}
+	chain local {{ type filter hook input priority filter; policy drop; }}
+}}
+flush table {TABLE}
+table {TABLE} {{
+	# Every packet, before connection tracking. The mark says what the stateless stage did with this packet; it is
+	# cleared first, because a link from an edge to itself would carry it over.
+	chain enter {{
+		meta nfproto != ipv4 drop
+		meta mark set 0
+		fib saddr . iif oif missing drop
+		iifname "link-*" ip daddr set ip daddr . tcp dport map @backends meta mark set 1 notrack accept
+		iifname "sub-*" ip daddr 198.19.128.0/17 goto answer
+	}}
+	# From a subnet to a transit address: only answers of published backends, never a connection of their own.
+	chain answer {{
+		tcp flags & (syn | ack) == syn drop
+		ip saddr set ip saddr . tcp sport map @replies meta mark set 2 notrack accept
+		drop
+	}}
+	chain listen {{
+		iifname "sub-*" dnat ip to ip daddr . tcp dport map @listeners
+	}}
+	# Every packet of a carried connection, either way. It is answered here, before routing: once an endpoint is gone
+	# there is no route any more, and its clients should hear that at once.
+	chain arrive {{
+		ct status dnat ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed goto cut
+		ct status dnat ct state != new {_CARRIED} != @accepted goto cut
+	}}
+	chain cut {{
+		meta l4proto tcp reject with tcp reset
+		drop
+	}}
+	chain pass {{
+		meta mark 1 iifname "link-*" oifname "sub-*" accept
+		meta mark 2 iifname "sub-*" oifname "link-*" accept
+		ct status dnat goto carry
+		iifname "sub-*" oifname "sub-*" ip saddr != 198.19.128.0/17 ip daddr != 198.19.128.0/17 accept
+	}}
+	# The kernel only ever lowers a segment size.
+	chain carry {{
+		meta l4proto != tcp drop
+		tcp flags & (syn | rst) == syn tcp option maxseg size set ct original ip daddr map @segments
+		iifname "sub-*" oifname "link-*" ct direction original accept
+		iifname "link-*" oifname "sub-*" ct direction reply accept
+	}}
+	chain translate {{
+		oifname "link-*" snat ip to ct original ip daddr map @sources
+	}}
+	# A first packet gets its source only in `translate`, so it is checked here.
+	chain leave {{
+		ct state new ct status dnat {_CARRIED} != @accepted drop
+	}}
+	chain local {{
+		iifname "sub-*" ip daddr @endpoints icmp type echo-request accept
+	}}
+}}
+"""
+
+
+def render(removals: Collection[Element], additions: Collection[Element]) -> str:
+    """Return one transaction that takes elements out and puts others in, removals first.
+
+    All must be of one edge. Empty when there is nothing to do.
+    """
+    return "".join(
+        f"{verb} element {TABLE} {kind} {{ {', '.join(texts)} }}\n"
+        for verb, changed in (("delete", removals), ("add", additions))
+        for kind, texts in _by_kind(changed, is_short=verb == "delete").items()
+    )
+
+
+def render_forced_removal(element: Element) -> str:
+    """Return a transaction that takes an element out, and succeeds also if it is not there."""
+    return render((), (element,)) + render((element,), ())
+
+
+def _by_kind(changed: Iterable[Element], *, is_short: bool) -> dict[Kind, list[str]]:
+    texts: dict[Kind, list[str]] = {}
+    for element in sorted(changed, key=lambda element: (element.kind, element.key)):
+        assert element.kind not in OUTSIDE_NFT, f"{element.kind} is no nftables set"  # noqa: S101 - our own mistake
+        texts.setdefault(element.kind, []).append(_text(element, is_short=is_short))
+    return texts
+
+
+def _text(element: Element, *, is_short: bool) -> str:
+    if not element.value or is_short:
+        return element.key
+    if element.kind in LABELS:
+        return f'{element.key} comment "{element.value}"'
+    return f"{element.key} : {element.value}"
+
+
+def parse(vpc_id: VpcId, objects: Iterable[dict[str, Any]]) -> set[Element]:
+    """Return the elements in what `nft -j list table` shows of the edge of a VPC."""
+    found: set[Element] = set()
+    names = frozenset(Kind) - OUTSIDE_NFT
+    for item in objects:
+        listed = cast("dict[str, Any] | None", item.get("set") or item.get("map"))
+        if listed is not None and listed["name"] in names:
+            kind = Kind(listed["name"])
+            found.update(Element(vpc_id, kind, *pair) for pair in _pairs("map" in listed, listed.get("elem", ())))
+    return found
+
+
+def _pairs(is_map: bool, entries: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        key, value = entry if is_map else (entry, None)
+        comment = ""
+        if isinstance(key, dict) and "elem" in key:
+            element = cast("dict[str, Any]", key["elem"])
+            key, comment = element["val"], str(element.get("comment", ""))
+        yield _read(key), comment if value is None else _read(value)
+
+
+def _read(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    fields = cast("dict[str, Any]", value)
+    if "concat" in fields:
+        return join(*map(_read, fields["concat"]))
+    if "prefix" in fields:
+        return f"{fields['prefix']['addr']}/{fields['prefix']['len']}"
+    return str(fields)

@@ -1,0 +1,196 @@
+"""Carry out the difference between what is wanted and what is in the kernel.
+
+Takes out first, in the order in which traffic ends: nftables elements, then addresses, routes, links. Puts in the
+other way round. An nftables transaction is all or nothing; when a batch fails, its groups are tried one by one, so
+that a bad one only fails itself. The mirror is told of each success at once, so it is right after any failure.
+"""
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux import ruleset
+from landbridge.drivers.linux.edges import Edge, Edges
+from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind
+from landbridge.drivers.linux.mirror import Mirror
+from landbridge.drivers.linux.netlink import Link, NetlinkError, Route
+from landbridge.drivers.linux.nft import NftError
+from landbridge.drivers.linux.ownership import NamespaceTaken
+
+Failures = dict[Element, str]
+"""What could not be put in or taken out, and why."""
+
+_ORDER = {Kind.LINK: 0, Kind.ROUTE: 1, Kind.ADDRESS: 2}
+_GONE = frozenset({errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENODEV, errno.ENOENT})
+
+
+class Wiring:
+    """Brings the kernel nearer to what the mirror says is wanted."""
+
+    def __init__(self, edges: Edges, mirror: Mirror) -> None:
+        self._edges = edges
+        self._mirror = mirror
+
+    def take_out(self, groups: Sequence[frozenset[Element]]) -> Failures:
+        """Take out what nobody wants, but for rules' elements that get another value: `load` replaces those."""
+        replaced = {_place(element) for element in self._mirror.missing}
+        surplus = list(self._mirror.surplus)
+        failures: Failures = {}
+        in_nft = (element for element in surplus if element.kind not in OUTSIDE_NFT and _place(element) not in replaced)
+        for vpc_id, removals in _by_edge(in_nft).items():
+            failures |= self._transact(vpc_id, removals, set(), groups)
+        outside = [element for element in surplus if element.kind in OUTSIDE_NFT]
+        for element in sorted(outside, key=lambda element: _ORDER[element.kind], reverse=True):
+            problem = _problem(lambda element=element: self._take_out(element))
+            if problem is None:
+                self._mirror.note_absent(element)
+            else:
+                failures[element] = problem
+        return failures
+
+    def connect(self) -> Failures:
+        """Put in the missing links, routes and addresses."""
+        failures: Failures = {}
+        outside = [element for element in self._mirror.missing if element.kind in OUTSIDE_NFT]
+        for element in sorted(outside, key=lambda element: _ORDER[element.kind]):
+            problem = _problem(lambda element=element: self._put_in(element))
+            if problem is None:
+                self._mirror.note_present(element)
+            else:
+                failures[element] = problem
+        return failures
+
+    def load(self, groups: Sequence[frozenset[Element]]) -> Failures:
+        """Put in the missing rules' elements, in place of what has their keys."""
+        additions = _by_edge(element for element in self._mirror.missing if element.kind not in OUTSIDE_NFT)
+        removals = _by_edge(element for element in self._mirror.surplus if element.kind not in OUTSIDE_NFT)
+        failures: Failures = {}
+        for vpc_id, missing in additions.items():
+            failures |= self._transact(vpc_id, removals.get(vpc_id, set()), missing, groups)
+        return failures
+
+    def _transact(
+        self,
+        vpc_id: VpcId,
+        removals: set[Element],
+        additions: set[Element],
+        groups: Sequence[frozenset[Element]],
+    ) -> Failures:
+        edge = self._find(vpc_id)
+        if edge is None:
+            for element in removals:
+                self._mirror.note_absent(element)
+            return dict.fromkeys(additions, f"the edge of VPC {vpc_id} is away")
+        if self._commit(edge, removals, additions) is None:
+            return {}
+        failures: Failures = {}
+        for group in groups:
+            own_removals = group & removals & self._mirror.surplus
+            own_additions = group & additions & self._mirror.missing
+            problem = self._commit(edge, own_removals, own_additions)
+            if problem is not None:
+                failures.update(dict.fromkeys(own_additions, problem))
+        for element in removals & self._mirror.surplus:
+            if _place(element) not in {_place(addition) for addition in additions}:
+                failures |= self._force_out(edge, element)
+        return failures
+
+    def _commit(self, edge: Edge, removals: Iterable[Element], additions: Iterable[Element]) -> str | None:
+        removals, additions = list(removals), list(additions)
+        text = ruleset.render(removals, additions)
+        try:
+            if text:
+                edge.nft.run(text)
+        except NftError as error:
+            return str(error)
+        for element in removals:
+            self._mirror.note_absent(element)
+        for element in additions:
+            self._mirror.note_present(element)
+        return None
+
+    def _force_out(self, edge: Edge, element: Element) -> Failures:
+        try:
+            edge.nft.run(ruleset.render_forced_removal(element))
+        except NftError as error:
+            return {element: str(error)}
+        self._mirror.note_absent(element)
+        return {}
+
+    def _find(self, vpc_id: VpcId) -> Edge | None:
+        try:
+            return self._edges.find(vpc_id)
+        except NamespaceTaken:
+            return None  # ours is gone, whoever took the name
+
+    def _take_out(self, element: Element) -> None:
+        if element.kind is Kind.LINK:
+            self._edges.remove_link(element.vpc_id, VpcId(element.key))
+            return
+        edge = self._find(element.vpc_id)
+        interface = edge.interface(element.value) if edge else None
+        if edge is None or interface is None:
+            return
+        try:
+            if element.kind is Kind.ROUTE:
+                edge.netlink.delete_route(_route(element, interface))
+            else:
+                edge.netlink.delete_address(interface.index, IPv4Interface(element.key))
+        except NetlinkError as error:
+            if error.errno not in _GONE:
+                raise
+
+    def _put_in(self, element: Element) -> None:
+        if element.kind is Kind.LINK:
+            self._edges.add_link(element.vpc_id, VpcId(element.key))
+            return
+        try:
+            self._put_on_interface(element)
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            # The interface was replaced by another of the same name since we looked.
+            edge = self._edges.find(element.vpc_id)
+            if edge is not None:
+                edge.forget_interface(element.value)
+            self._put_on_interface(element)
+
+    def _put_on_interface(self, element: Element) -> None:
+        edge = self._edges.find(element.vpc_id)
+        interface = edge.interface(element.value) if edge else None
+        if edge is None or interface is None:
+            raise LookupError(f"the edge of VPC {element.vpc_id} has no interface {element.value}")
+        if element.kind is Kind.ROUTE:
+            edge.netlink.set_route(_route(element, interface))
+            return
+        address = IPv4Address(element.key)
+        try:
+            edge.netlink.add_address(interface.index, IPv4Interface(address))
+        except NetlinkError as error:
+            if error.errno != errno.EEXIST:
+                raise
+        edge.announce(interface, address)
+
+
+def _problem(action: Callable[[], None]) -> str | None:
+    try:
+        action()
+    except (OSError, LookupError, NamespaceTaken, NftError) as error:
+        return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return None
+
+
+def _place(element: Element) -> tuple[VpcId, Kind, str]:
+    return element.vpc_id, element.kind, element.key
+
+
+def _by_edge(elements: Iterable[Element]) -> dict[VpcId, set[Element]]:
+    grouped: dict[VpcId, set[Element]] = {}
+    for element in elements:
+        grouped.setdefault(element.vpc_id, set()).add(element)
+    return grouped
+
+
+def _route(element: Element, interface: Link) -> Route:
+    return Route(IPv4Network(element.key), interface.index)

@@ -1,0 +1,76 @@
+"""Hold what a lab file says, checked, with every default filled in.
+
+A `Lab` keeps all rules of docs/reference/lab-file.md; ids are not in it, because `layout` derives them.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class UserEntry:
+    """Somebody who may log in, with roles in the project that lists them."""
+
+    name: str
+    password: str = field(repr=False)
+    roles: frozenset[str]
+    """Of `reader`, `member` and `admin`; never empty."""
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    """None exactly when `access_key` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectEntry:
+    """A project and the name of the domain that owns it."""
+
+    name: str
+    domain: str
+    users: tuple[UserEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """One machine: one NIC, and the virtual IPs that it carries."""
+
+    name: str
+    """Unique in the file."""
+    ip: IPv4Address
+    vips: tuple[IPv4Address, ...]
+    mtu: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetEntry:
+    """A subnet and its hosts; no address is used twice."""
+
+    name: str
+    """Unique in its VPC."""
+    cidr: IPv4Network
+    gateway: IPv4Address
+    mtu: int
+    """Bytes; of the edge's interface."""
+    hosts: tuple[HostEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VpcEntry:
+    """A VPC; its subnets are inside `cidr` and do not overlap."""
+
+    name: str
+    """Unique in the file."""
+    project: str
+    cidr: IPv4Network
+    routes: tuple[IPv4Network, ...] = ()
+    """Destinations of custom routes."""
+    subnets: tuple[SubnetEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A whole local cloud."""
+
+    region: str
+    projects: tuple[ProjectEntry, ...]
+    vpcs: tuple[VpcEntry, ...] = ()

@@ -1,0 +1,154 @@
+"""Keep a state directory: its lock, the instance it stands for, and where its lab's hosts are.
+
+One server at a time has the lock; the kernel drops it with the process, so a killed server leaves nothing to clean up.
+Standard library only, because `landbridge lab exec` must be quick.
+"""
+
+import fcntl
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from landbridge.domain.errors import OperatorError
+
+_INSTANCES = Path("/run/landbridge/instances")
+"""Where servers that run as root say which instance lives in which state directory."""
+
+
+class StateInUse(OperatorError):
+    """A living server has the state directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """One installation's files. Made by `open_state`."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.path / "landbridge.sqlite3"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def _lab_file(self) -> Path:
+        return self.path / "lab.json"
+
+    def lock(self) -> int:
+        """Take the directory for this process; return the descriptor that holds it.
+
+        Raises:
+            StateInUse: a living server has it; the message names its process id.
+        """
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise StateInUse(
+                f"the server with process id {self.server_pid()} is using {self.path}: "
+                "end it first, or give another --state"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return descriptor
+
+    def server_pid(self) -> int | None:
+        """Return the process id of the living server of this directory, or None."""
+        try:
+            descriptor = os.open(self._lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            return int(text) if text.isdigit() else 0
+        finally:
+            os.close(descriptor)
+        return None
+
+    def instance(self) -> str:
+        """Return the id that labels everything of this installation; made at the first call."""
+        path = self.path / "instance"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            text = path.read_text().strip()
+            try:
+                return str(uuid.UUID(text))
+            except ValueError:
+                raise OperatorError(f"{path} does not hold a UUID: restore it from a copy") from None
+        instance = str(uuid.uuid4())
+        with os.fdopen(descriptor, "w") as file:
+            file.write(instance + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return instance
+
+    def write_lab(self, region: str, hosts: dict[str, str]) -> None:
+        """Keep the namespaces of the lab's hosts for `lab exec` and `lab down`."""
+        fresh = self._lab_file.with_suffix(".new")
+        fresh.write_text(json.dumps({"region": region, "hosts": hosts}))
+        fresh.replace(self._lab_file)
+
+    def read_lab(self) -> tuple[str, dict[str, str]] | None:
+        """Return region and host namespaces of the lab that runs from here, or None."""
+        try:
+            record = cast("dict[str, object]", json.loads(self._lab_file.read_text()))
+        except (FileNotFoundError, ValueError):
+            return None
+        return str(record["region"]), cast("dict[str, str]", record["hosts"])
+
+    def forget_lab(self) -> None:
+        """Say that no lab runs from here any more."""
+        self._lab_file.unlink(missing_ok=True)
+
+
+def open_state(path: Path) -> StateDirectory:
+    """Return the state directory, made with mode 0700 if it is absent.
+
+    Raises:
+        OperatorError: it cannot be made or written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot make the state directory {path}: {error.strerror}; give another --state"
+        ) from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise OperatorError(f"cannot write to the state directory {path}: give another --state")
+    return StateDirectory(path.resolve())
+
+
+def register_instance(instance: str, state: StateDirectory) -> None:
+    """Tell other servers on this machine where an instance lives."""
+    _INSTANCES.mkdir(mode=0o755, parents=True, exist_ok=True)
+    (_INSTANCES / instance).write_text(f"{state.path}\n")
+
+
+def forget_instance(instance: str) -> None:
+    """Tell other servers that nothing of an instance is left."""
+    (_INSTANCES / instance).unlink(missing_ok=True)
+
+
+def describe_owner(instance: str | None) -> str:
+    """Say who holds a name that we want, and what to do about it."""
+    if instance is None:
+        return "nobody of ours made it: remove it, or choose another region in the lab file"
+    try:
+        path = Path((_INSTANCES / instance).read_text().strip())
+    except FileNotFoundError:
+        return f"landbridge instance {instance} made it, whose state directory is unknown: remove it by hand"
+    pid = StateDirectory(path).server_pid()
+    if pid is None:
+        return f"a server that has ended left it: run `landbridge lab down --state {path}`"
+    return f"the living server with process id {pid} and state directory {path} holds it"

@@ -1,0 +1,156 @@
+"""Answer what the use cases and the loop ask about services, endpoints and permissions.
+
+All answers of one transaction come from one snapshot. The statements that are asked for on every request are built
+once, so that SQLAlchemy finds their compiled form without looking at them again.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+
+from landbridge.control.protocols import (
+    Changes,
+    ConnectionQuery,
+    EndpointQuery,
+    PermissionQuery,
+    ServiceQuery,
+)
+from landbridge.domain.ids import EndpointId, ServiceId
+from landbridge.domain.resources import Endpoint, EndpointService, Permission
+from landbridge.store.counting import REVISION, counter_value
+from landbridge.store.directory import DirectoryReading
+from landbridge.store.identity import IdentityReading
+from landbridge.store.listing import chunks, contains_ignoring_case, page_of
+from landbridge.store.rows import endpoint_from_row, permission_from_row, service_from_row
+from landbridge.store.status import counts_as_connected, endpoint_status, service_status
+from landbridge.store.tables import endpoints, permissions, services
+
+_SERVICE = select(services).where(services.c.id == bindparam("id"))
+_SERVICES_BY_ID = select(services).where(services.c.id.in_(bindparam("ids", expanding=True)))
+_SERVICES_SINCE = (
+    select(services).where(services.c.revision > bindparam("revision")).order_by(services.c.revision, services.c.id)
+)
+_ENDPOINT = select(endpoints).where(endpoints.c.id == bindparam("id"))
+_ENDPOINTS_BY_ID = select(endpoints).where(endpoints.c.id.in_(bindparam("ids", expanding=True)))
+_ENDPOINTS_OF_SERVICES = select(endpoints).where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)))
+_ENDPOINTS_SINCE = (
+    select(endpoints).where(endpoints.c.revision > bindparam("revision")).order_by(endpoints.c.revision, endpoints.c.id)
+)
+_CONNECTION_COUNTS = (
+    select(endpoints.c.service_id, func.count())
+    .where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)), counts_as_connected)
+    .group_by(endpoints.c.service_id)
+)
+_ALL_PERMISSIONS = (
+    select(permissions)
+    .where(permissions.c.service_id == bindparam("service_id"))
+    .order_by(permissions.c.created_at, permissions.c.id)
+)
+
+
+class Reading(DirectoryReading, IdentityReading):
+    """One consistent look at the database (`control.protocols.ReadTransaction`)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def service(self, id_: ServiceId) -> EndpointService | None:
+        """Return the service, deleting ones included, whoever owns it."""
+        row = self._connection.execute(_SERVICE, {"id": id_}).one_or_none()
+        return None if row is None else service_from_row(row)
+
+    def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
+        """Return one page of services and the number of all matches."""
+        conditions: list[ColumnElement[bool]] = [services.c.project_id == query.project_id]
+        if query.name_contains is not None:
+            conditions.append(contains_ignoring_case(services.c.name, query.name_contains))
+        if query.id is not None:
+            conditions.append(services.c.id == query.id)
+        if query.status is not None:
+            conditions.append(service_status == query.status.value)
+        if query.server_type is not None:
+            conditions.append(services.c.server_type == query.server_type)
+        rows, total = page_of(self._connection, services, conditions, query.page)
+        return [service_from_row(row) for row in rows], total
+
+    def services_by_id(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, EndpointService]:
+        """Return those services that exist."""
+        found: dict[ServiceId, EndpointService] = {}
+        for chunk in chunks(ids):
+            for row in self._connection.execute(_SERVICES_BY_ID, {"ids": chunk}):
+                found[row.id] = service_from_row(row)
+        return found
+
+    def connection_counts(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, int]:
+        """Return how many endpoints each service has in creating or accepted; 0 may be absent."""
+        counts: dict[ServiceId, int] = {}
+        for chunk in chunks(ids):
+            for service_id, count in self._connection.execute(_CONNECTION_COUNTS, {"ids": chunk}):
+                counts[service_id] = count
+        return counts
+
+    def endpoint(self, id_: EndpointId) -> Endpoint | None:
+        """Return the endpoint, deleting ones included, whoever owns it."""
+        row = self._connection.execute(_ENDPOINT, {"id": id_}).one_or_none()
+        return None if row is None else endpoint_from_row(row)
+
+    def endpoints(self, query: EndpointQuery) -> tuple[Sequence[Endpoint], int]:
+        """Return one page of endpoints and the number of all matches."""
+        conditions: list[ColumnElement[bool]] = [endpoints.c.project_id == query.project_id]
+        if query.service_name_contains is not None:
+            conditions.append(contains_ignoring_case(endpoints.c.service_name, query.service_name_contains))
+        if query.vpc_id is not None:
+            conditions.append(endpoints.c.vpc_id == query.vpc_id)
+        if query.id is not None:
+            conditions.append(endpoints.c.id == query.id)
+        rows, total = page_of(self._connection, endpoints, conditions, query.page)
+        return [endpoint_from_row(row) for row in rows], total
+
+    def connections(self, query: ConnectionQuery) -> tuple[Sequence[Endpoint], int]:
+        """Return one page of a service's endpoints and the number of all matches."""
+        conditions: list[ColumnElement[bool]] = [endpoints.c.service_id == query.service_id]
+        if query.id is not None:
+            conditions.append(endpoints.c.id == query.id)
+        if query.marker is not None:
+            conditions.append(endpoints.c.marker == query.marker)
+        if query.status is not None:
+            conditions.append(endpoint_status == query.status.value)
+        rows, total = page_of(self._connection, endpoints, conditions, query.page)
+        return [endpoint_from_row(row) for row in rows], total
+
+    def endpoints_of_services(self, ids: Collection[ServiceId]) -> Sequence[Endpoint]:
+        """Return all endpoints of these services."""
+        found: list[Endpoint] = []
+        for chunk in chunks(ids):
+            found.extend(map(endpoint_from_row, self._connection.execute(_ENDPOINTS_OF_SERVICES, {"ids": chunk})))
+        return found
+
+    def endpoints_by_id(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, Endpoint]:
+        """Return those endpoints that exist."""
+        found: dict[EndpointId, Endpoint] = {}
+        for chunk in chunks(ids):
+            for row in self._connection.execute(_ENDPOINTS_BY_ID, {"ids": chunk}):
+                found[row.id] = endpoint_from_row(row)
+        return found
+
+    def permissions(self, query: PermissionQuery) -> tuple[Sequence[Permission], int]:
+        """Return one page of permission entries and the number of all matches."""
+        conditions: list[ColumnElement[bool]] = [permissions.c.service_id == query.service_id]
+        if query.permission_contains is not None:
+            conditions.append(contains_ignoring_case(permissions.c.permission, query.permission_contains))
+        rows, total = page_of(self._connection, permissions, conditions, query.page)
+        return [permission_from_row(row) for row in rows], total
+
+    def all_permissions(self, service_id: ServiceId) -> Sequence[Permission]:
+        """Return every permission entry of one service, the oldest first."""
+        rows = self._connection.execute(_ALL_PERMISSIONS, {"service_id": service_id})
+        return [permission_from_row(row) for row in rows]
+
+    def changes_since(self, revision: int) -> Changes:
+        """Return the rows whose intent changed after `revision`, in that order; 0 returns everything."""
+        since = {"revision": revision}
+        return Changes(
+            revision=counter_value(self._connection, REVISION) or 0,
+            services=[service_from_row(row) for row in self._connection.execute(_SERVICES_SINCE, since)],
+            endpoints=[endpoint_from_row(row) for row in self._connection.execute(_ENDPOINTS_SINCE, since)],
+        )

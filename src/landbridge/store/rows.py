@@ -1,0 +1,199 @@
+"""Turn rows into records and records into rows, for services, endpoints and permissions.
+
+Every field goes both ways unchanged. Lists that are only ever read whole (ports, tags, whitelists) are JSON.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from typing import Any
+
+from sqlalchemy import Row
+
+from landbridge.domain.resources import (
+    Admission,
+    Backend,
+    Endpoint,
+    EndpointService,
+    Failure,
+    Permission,
+    PermissionType,
+    PortMapping,
+    ServerType,
+    Tag,
+    TcpProxy,
+)
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row of one of our tables, read by column name."""
+
+Values = dict[str, Any]
+"""Column values by column name."""
+
+
+def service_values(service: EndpointService) -> Values:
+    """Return the columns of a service, all but the revision."""
+    backend = service.backend
+    return {
+        "id": service.id,
+        "project_id": service.project_id,
+        "domain_id": service.domain_id,
+        "pool_id": service.pool_id,
+        "name": service.name,
+        "vpc_id": service.vpc_id,
+        "server_type": backend.server_type.value,
+        "nic_id": backend.nic_id,
+        "vip_nic_id": backend.vip_nic_id,
+        "backend_subnet_id": backend.subnet_id,
+        "backend_address": backend.address,
+        "transit_address": backend.transit_address,
+        "ports": [[mapping.client_port, mapping.server_port, mapping.protocol] for mapping in service.ports],
+        "approval_enabled": service.approval_enabled,
+        "tcp_proxy": service.tcp_proxy.value,
+        "description": service.description,
+        "tags": _tag_pairs(service.tags),
+        "created_at": service.created_at,
+        "updated_at": service.updated_at,
+        "generation": service.generation,
+        "observed_generation": service.observed_generation,
+        "delete_requested_at": service.delete_requested_at,
+        **failure_values(service.last_error),
+    }
+
+
+def service_from_row(row: AnyRow) -> EndpointService:
+    """Return the service that a row of `services` holds."""
+    return EndpointService(
+        id=row.id,
+        project_id=row.project_id,
+        domain_id=row.domain_id,
+        pool_id=row.pool_id,
+        name=row.name,
+        vpc_id=row.vpc_id,
+        backend=Backend(
+            server_type=ServerType(row.server_type),
+            nic_id=row.nic_id,
+            vip_nic_id=row.vip_nic_id,
+            subnet_id=row.backend_subnet_id,
+            address=row.backend_address,
+            transit_address=row.transit_address,
+        ),
+        ports=tuple(PortMapping(client, server, protocol) for client, server, protocol in row.ports),
+        approval_enabled=row.approval_enabled,
+        tcp_proxy=TcpProxy(row.tcp_proxy),
+        description=row.description,
+        tags=_tags(row.tags),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        generation=row.generation,
+        observed_generation=row.observed_generation,
+        delete_requested_at=row.delete_requested_at,
+        last_error=_failure(row),
+    )
+
+
+def endpoint_values(endpoint: Endpoint) -> Values:
+    """Return the columns of an endpoint, all but the revision."""
+    return {
+        "id": endpoint.id,
+        "project_id": endpoint.project_id,
+        "domain_id": endpoint.domain_id,
+        "pool_id": endpoint.pool_id,
+        "service_id": endpoint.service_id,
+        "service_name": endpoint.service_name,
+        "vpc_id": endpoint.vpc_id,
+        "subnet_id": endpoint.subnet_id,
+        "address": endpoint.address,
+        "transit_address": endpoint.transit_address,
+        "marker": endpoint.marker,
+        "admission": endpoint.admission.value,
+        "enable_dns": endpoint.enable_dns,
+        "whitelist": [str(network) for network in endpoint.whitelist],
+        "enable_whitelist": endpoint.enable_whitelist,
+        "description": endpoint.description,
+        "connection_description": endpoint.connection_description,
+        "tags": _tag_pairs(endpoint.tags),
+        "created_at": endpoint.created_at,
+        "updated_at": endpoint.updated_at,
+        "generation": endpoint.generation,
+        "observed_generation": endpoint.observed_generation,
+        "accepted_generation": endpoint.accepted_generation,
+        "cut_requested_at": endpoint.cut_requested_at,
+        "delete_requested_at": endpoint.delete_requested_at,
+        **failure_values(endpoint.last_error),
+    }
+
+
+def endpoint_from_row(row: AnyRow) -> Endpoint:
+    """Return the endpoint that a row of `endpoints` holds."""
+    return Endpoint(
+        id=row.id,
+        project_id=row.project_id,
+        domain_id=row.domain_id,
+        pool_id=row.pool_id,
+        service_id=row.service_id,
+        service_name=row.service_name,
+        vpc_id=row.vpc_id,
+        subnet_id=row.subnet_id,
+        address=row.address,
+        transit_address=row.transit_address,
+        marker=row.marker,
+        admission=Admission(row.admission),
+        enable_dns=row.enable_dns,
+        whitelist=tuple(IPv4Network(text) for text in row.whitelist),
+        enable_whitelist=row.enable_whitelist,
+        description=row.description,
+        connection_description=row.connection_description,
+        tags=_tags(row.tags),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        generation=row.generation,
+        observed_generation=row.observed_generation,
+        accepted_generation=row.accepted_generation,
+        cut_requested_at=row.cut_requested_at,
+        delete_requested_at=row.delete_requested_at,
+        last_error=_failure(row),
+    )
+
+
+def permission_values(permission: Permission) -> Values:
+    """Return the columns of a permission entry."""
+    return {
+        "id": permission.id,
+        "service_id": permission.service_id,
+        "permission": permission.permission,
+        "permission_type": permission.permission_type.value,
+        "description": permission.description,
+        "created_at": permission.created_at,
+    }
+
+
+def permission_from_row(row: AnyRow) -> Permission:
+    """Return the permission entry that a row of `permissions` holds."""
+    return Permission(
+        id=row.id,
+        service_id=row.service_id,
+        permission=row.permission,
+        permission_type=PermissionType(row.permission_type),
+        description=row.description,
+        created_at=row.created_at,
+    )
+
+
+def failure_values(failure: Failure | None) -> Values:
+    """Return the two columns of `last_error`; the slug is null exactly if there is no error."""
+    if failure is None:
+        return {"last_error_slug": None, "last_error_message": None}
+    return {"last_error_slug": failure.slug, "last_error_message": failure.message}
+
+
+def _failure(row: AnyRow) -> Failure | None:
+    slug = row.last_error_slug
+    return None if slug is None else Failure(slug, row.last_error_message)
+
+
+def _tag_pairs(tags: Sequence[Tag]) -> list[list[str]]:
+    return [[tag.key, tag.value] for tag in tags]
+
+
+def _tags(pairs: list[list[str]]) -> tuple[Tag, ...]:
+    return tuple(Tag(key, value) for key, value in pairs)

@@ -1,0 +1,268 @@
+"""Declare the tables as they are at the head of the migrations.
+
+What must never happen twice is a constraint here, not a check in Python: a marker, a transit address in its pool, an
+address in its subnet, a server port on its NIC, an access key. A test compares this page with what the migrations
+make.
+
+An address row without an owner is one that was freed: it stays, because the order of freeing decides who is next.
+Endpoints have no foreign key to their service: they outlive it.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from landbridge.store.types import Address, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain_id", String, nullable=False),
+    Column("pool_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("vpc_id", String, nullable=False),
+    Column("server_type", String, nullable=False),
+    Column("nic_id", String, nullable=False),
+    Column("vip_nic_id", String),
+    Column("backend_subnet_id", String, nullable=False),
+    Column("backend_address", Address, nullable=False),
+    Column("transit_address", Address, nullable=False),
+    Column("ports", JSON, nullable=False),
+    Column("approval_enabled", Boolean, nullable=False),
+    Column("tcp_proxy", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("observed_generation", BigInteger, nullable=False),
+    Column("delete_requested_at", UtcDateTime),
+    Column("last_error_slug", String),
+    Column("last_error_message", String),
+    Column("revision", BigInteger, nullable=False),
+    Index(None, "project_id", "created_at", "id"),
+    Index(None, "pool_id", "vpc_id", "backend_address"),
+    Index(None, "revision"),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain_id", String, nullable=False),
+    Column("pool_id", String, nullable=False),
+    Column("service_id", String, nullable=False),
+    Column("service_name", String, nullable=False),
+    Column("vpc_id", String, nullable=False),
+    Column("subnet_id", String, nullable=False),
+    Column("address", Address, nullable=False),
+    Column("transit_address", Address, nullable=False),
+    Column("marker", BigInteger, nullable=False),
+    Column("admission", String, nullable=False),
+    Column("enable_dns", Boolean, nullable=False),
+    Column("whitelist", JSON, nullable=False),
+    Column("enable_whitelist", Boolean, nullable=False),
+    Column("description", String, nullable=False),
+    Column("connection_description", String, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("observed_generation", BigInteger, nullable=False),
+    Column("accepted_generation", BigInteger),
+    Column("cut_requested_at", UtcDateTime),
+    Column("delete_requested_at", UtcDateTime),
+    Column("last_error_slug", String),
+    Column("last_error_message", String),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("marker"),
+    UniqueConstraint("subnet_id", "address"),
+    UniqueConstraint("pool_id", "transit_address"),
+    Index(None, "project_id", "created_at", "id"),
+    Index(None, "service_id", "created_at", "id"),
+    Index(None, "revision"),
+)
+
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("service_id", String, ForeignKey("services.id"), nullable=False),
+    Column("permission", String, nullable=False),
+    Column("permission_type", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("service_id", "permission"),
+    Index(None, "service_id", "created_at", "id"),
+)
+
+server_port_claims = Table(
+    "server_port_claims",
+    metadata,
+    Column("nic_id", String, primary_key=True),
+    Column("server_port", Integer, primary_key=True),
+    Column("protocol", String, primary_key=True),
+    Column("service_id", String, nullable=False),
+    Index(None, "service_id"),
+    sqlite_with_rowid=False,
+)
+
+target_addresses = Table(
+    "target_addresses",
+    metadata,
+    Column("pool_id", String, primary_key=True),
+    Column("vpc_id", String, primary_key=True),
+    Column("address", Address, primary_key=True),
+    Column("transit_address", Address, nullable=False),
+    UniqueConstraint("pool_id", "transit_address"),
+    sqlite_with_rowid=False,
+)
+
+transit_addresses = Table(
+    "transit_addresses",
+    metadata,
+    Column("pool_id", String, primary_key=True),
+    Column("address", Address, primary_key=True),
+    Column("owner_kind", String),
+    Column("owner_id", String),
+    Column("freed_order", BigInteger),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_transit_addresses_freed",
+    transit_addresses.c.pool_id,
+    transit_addresses.c.freed_order,
+    sqlite_where=transit_addresses.c.freed_order.is_not(None),
+    postgresql_where=transit_addresses.c.freed_order.is_not(None),
+)
+
+subnet_addresses = Table(
+    "subnet_addresses",
+    metadata,
+    Column("subnet_id", String, primary_key=True),
+    Column("address", Address, primary_key=True),
+    Column("owner_kind", String),
+    Column("owner_id", String),
+    Column("freed_order", BigInteger),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_subnet_addresses_freed",
+    subnet_addresses.c.subnet_id,
+    subnet_addresses.c.freed_order,
+    sqlite_where=subnet_addresses.c.freed_order.is_not(None),
+    postgresql_where=subnet_addresses.c.freed_order.is_not(None),
+)
+
+markers = Table(
+    "markers",
+    metadata,
+    Column("marker", BigInteger, primary_key=True, autoincrement=False),
+    Column("freed_at", UtcDateTime),
+    Index(None, "freed_at"),
+)
+
+vpcs = Table(
+    "vpcs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("cidr", String, nullable=False),
+    Column("routes", JSON, nullable=False),
+)
+
+subnets = Table(
+    "subnets",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("vpc_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("cidr", String, nullable=False),
+    Column("gateway", Address, nullable=False),
+    Column("mtu", Integer, nullable=False),
+    Index(None, "vpc_id"),
+)
+
+nics = Table(
+    "nics",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("subnet_id", String, nullable=False),
+    Column("vpc_id", String, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("address", Address, nullable=False),
+    Column("name", String, nullable=False),
+    Column("is_virtual_ip", Boolean, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("domain_id", String, nullable=False),
+    Column("domain_name", String, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("domain_id", String, nullable=False),
+    Column("domain_name", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    UniqueConstraint("name", "domain_id"),
+)
+
+user_roles = Table(
+    "user_roles",
+    metadata,
+    Column("user_id", String, ForeignKey("users.id"), primary_key=True),
+    Column("project_id", String, primary_key=True),
+    Column("role", String, primary_key=True),
+    Index(None, "project_id"),
+    sqlite_with_rowid=False,
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access_key", String, primary_key=True),
+    Column("user_id", String, ForeignKey("users.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Index(None, "user_id"),
+)

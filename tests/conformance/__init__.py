@@ -1,0 +1,1 @@
+"""One suite for all data-plane drivers: what passes, and that nothing else does."""

@@ -1,0 +1,169 @@
+"""Try the memory driver on the same topology: hosts that exist in a dict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from itertools import count
+
+from conformance import topology
+from conformance.world import (
+    ACK,
+    BRIEFLY,
+    ICMP,
+    SYN,
+    SYN_ACK,
+    TCP,
+    UDP,
+    Answer,
+    Arrival,
+    Attempt,
+    Emission,
+    Exchange,
+    Flow,
+    Sabotage,
+)
+from landbridge.drivers.memory import Delivery, MemoryDriver, MemoryNetwork, Packet, Protocol, TcpFlag
+
+_FLAGS = {SYN: TcpFlag.SYN, ACK: TcpFlag.ACK, SYN_ACK: TcpFlag.SYN | TcpFlag.ACK}
+_PROTOCOLS = {TCP: Protocol.TCP, UDP: Protocol.UDP, ICMP: Protocol.ICMP}
+_INSTANCE = "conformance"
+
+
+def _packet(emission: Emission) -> Packet:
+    return Packet(
+        topology.attachment(topology.subnet_of(emission.host)).subnet_id,
+        emission.source,
+        emission.source_port,
+        emission.destination,
+        emission.destination_port,
+        _PROTOCOLS[emission.protocol],
+        _FLAGS[emission.flags],
+    )
+
+
+def _back(delivery: Delivery, flags: TcpFlag) -> Packet:
+    """Return the packet that a host answers with."""
+    there = delivery.packet
+    return Packet(
+        there.subnet_id,
+        there.destination,
+        there.destination_port,
+        there.source,
+        there.source_port,
+        there.protocol,
+        flags,
+    )
+
+
+@dataclass
+class MemoryFlow:
+    """Both ends of a connection, each sending to what it believes to be the other."""
+
+    network: MemoryNetwork
+    client: str
+    backend: str
+    to_backend: Packet
+    to_client: Packet
+
+    @property
+    def seen_source(self) -> tuple[IPv4Address, int]:
+        return self.to_client.destination, self.to_client.destination_port
+
+    def exchange(self, seconds: float = BRIEFLY) -> Exchange:
+        del seconds
+        forth, back = self.network.send(self.to_backend), self.network.send(self.to_client)
+        return Exchange(
+            int(forth is not None and forth.host == self.backend), int(back is not None and back.host == self.client)
+        )
+
+
+@dataclass
+class MemoryProbe:
+    network: MemoryNetwork
+    _source_ports: "count[int]" = field(default_factory=lambda: count(40000))
+
+    def _send(self, host: str, address: IPv4Address, port: int, source_port: int | None, protocol: str) -> Emission:
+        source_port = next(self._source_ports) if source_port is None else source_port
+        return Emission(host, topology.address_of(host), source_port, address, port, protocol)
+
+    def _is_answered(self, emission: Emission) -> Answer | None:
+        there = self.network.send(_packet(emission))
+        if there is None or there.host is None or there.packet.destination_port not in topology.SERVER_PORTS:
+            return None
+        back = self.network.send(_back(there, _FLAGS[SYN_ACK]))
+        if back is None or back.host != emission.host:
+            return None
+        asked = (emission.destination, emission.destination_port)
+        return (
+            Answer(there.host, there.packet.destination_port, there.packet.source)
+            if (back.packet.source, back.packet.source_port) == asked
+            else None
+        )
+
+    def reach_each(self, attempts: Sequence[Attempt], timeout: float) -> list[Answer | None]:
+        del timeout
+        return [
+            self._is_answered(self._send(each.host, each.address, each.port, each.source_port, TCP))
+            for each in attempts
+        ]
+
+    def is_refused(self, host: str, address: IPv4Address, port: int) -> bool:
+        emission = self._send(host, address, port, None, TCP)
+        there = self.network.send(_packet(emission))
+        # A host resets what it does not listen for; an edge never does.
+        return there is not None and there.host is not None and port not in topology.SERVER_PORTS
+
+    def open(self, host: str, address: IPv4Address, port: int, source_port: int | None = None) -> Flow:
+        emission = self._send(host, address, port, source_port, TCP)
+        there = self.network.send(_packet(emission))
+        assert there is not None
+        assert there.host is not None
+        acknowledge = Emission(
+            host, emission.source, emission.source_port, emission.destination, emission.destination_port, flags=ACK
+        )
+        return MemoryFlow(self.network, host, there.host, _packet(acknowledge), _back(there, _FLAGS[ACK]))
+
+    def ask_by_udp(self, host: str, address: IPv4Address, port: int, timeout: float = BRIEFLY) -> Answer | None:
+        del timeout
+        return self._is_answered(self._send(host, address, port, None, UDP))
+
+    def ping(self, host: str, address: IPv4Address, timeout: float = BRIEFLY) -> bool:
+        del timeout
+        return self.network.send(_packet(self._send(host, address, 0, 0, ICMP))) is not None
+
+    def emit_each(self, emissions: Sequence[Emission]) -> list[Arrival | None]:
+        arrivals: list[Arrival | None] = []
+        for emission in emissions:
+            there = self.network.send(_packet(emission))
+            if there is None or there.host is None:
+                arrivals.append(None)
+                continue
+            packet = there.packet
+            arrivals.append(
+                Arrival(there.host, packet.source, packet.source_port, packet.destination, packet.destination_port)
+            )
+        return arrivals
+
+    def close_flows(self) -> None:
+        return
+
+
+class MemoryPlane:
+    def __init__(self) -> None:
+        self.network = MemoryNetwork(topology.fabric("memory"))
+        self.probe = MemoryProbe(self.network)
+        self.driver = self.new_driver()
+
+    def new_driver(self, instance: str | None = None) -> MemoryDriver:
+        return MemoryDriver(self.network, instance or _INSTANCE)
+
+    def dump(self) -> str:
+        return repr((self.network.labels(_INSTANCE), self.network.intact(_INSTANCE)))
+
+    def sabotages(self) -> list[Sabotage]:
+        return [
+            Sabotage(f"losing {id_}", lambda id_=id_: self.network.lose(id_)) for id_ in self.network.labels(_INSTANCE)
+        ]
+
+    def close(self) -> None:
+        self.driver.close()
