@@ -7,12 +7,13 @@ reader's terminal. rich is imported only where something is drawn.
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
 
-from landbridge.client import Connection, Endpoint, Permission, Service, short_name
+from landbridge.client import short_name
+from landbridge.client_records import Connection, Endpoint, Permission, Service
 
 Report = Callable[[str], None]
 """Takes one line about how far a wait has come."""
@@ -162,7 +163,7 @@ def print_permissions(permissions: Sequence[Permission]) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Generator[Report]:
     """Give a function that tells how a wait goes: a spinner on a terminal, else a line for every change."""
     if not sys.stderr.isatty():
         yield lambda line: click.echo(clean(line), err=True)

@@ -12,16 +12,17 @@ import click
 from landbridge.cli_output import print_connection, print_connections, print_endpoint, print_endpoints, print_json
 from landbridge.cli_services import delete_each, service, unless_gone
 from landbridge.cli_session import (
-    TagType,
     follow,
     page_options,
     require_reached,
     session_options,
     signed_in,
+    tag,
     wait_options,
     wants_all,
 )
-from landbridge.client import Client, Connection, Endpoint, NoSuchName, Tag
+from landbridge.client import Client, NoSuchName
+from landbridge.client_records import Connection, Endpoint, Tag
 from landbridge.client_waiting import CONNECTION_ACCEPTED, CONNECTION_REJECTED, ENDPOINT_CREATED, Goal
 from landbridge.domain.lifecycle import EndpointStatus
 
@@ -40,7 +41,7 @@ def endpoint() -> None:
 @click.option("--ip", metavar="ADDRESS", help="A wanted address of the subnet; default: any free one.")
 @click.option("--dns", is_flag=True, help="Give it a private domain name.")
 @click.option("--whitelist", multiple=True, metavar="CIDR", help="Only these may use it. May be given again.")
-@click.option("--tag", "tags", multiple=True, type=TagType(), help="May be given again.")
+@click.option("--tag", "tags", multiple=True, type=tag, metavar="KEY=VALUE", help="May be given again.")
 @click.option("--description", metavar="TEXT")
 @wait_options
 @session_options

@@ -1,6 +1,6 @@
 """Commands of a provider about endpoint services and who may connect to them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import click
@@ -8,18 +8,19 @@ import click
 from landbridge.cli_output import print_json, print_permissions, print_service, print_services
 from landbridge.cli_session import (
     Ended,
-    PortMappingType,
-    TagType,
     follow,
     page_options,
+    port_mapping,
     print_error,
     require_reached,
     session_options,
     signed_in,
+    tag,
     wait_options,
     wants_all,
 )
-from landbridge.client import ApiError, Client, Service, Tag, permission_entry
+from landbridge.client import ApiError, Client, permission_entry
+from landbridge.client_records import PortMapping, Service, Tag
 from landbridge.client_waiting import DELETED, SERVICE_AVAILABLE, Resource
 from landbridge.domain.lifecycle import ServiceStatus
 from landbridge.domain.resources import ServerType, TcpProxy
@@ -40,7 +41,13 @@ def service() -> None:
     help="What the backend is: a machine, a virtual IP, a load balancer.",
 )
 @click.option(
-    "--port", "ports", required=True, multiple=True, type=PortMappingType(), help="Endpoint's port : backend's port."
+    "--port",
+    "ports",
+    required=True,
+    multiple=True,
+    type=port_mapping,
+    metavar="CLIENT:SERVER",
+    help="Endpoint's port : backend's port.",
 )
 @click.option("--name", metavar="NAME", help="Short name, at most 16 letters, digits, _ and -.")
 @click.option("--vip-port-id", metavar="ID", help="The virtual IP itself, for server type VIP.")
@@ -48,7 +55,7 @@ def service() -> None:
 @click.option(
     "--tcp-proxy", type=click.Choice([one.value for one in TcpProxy]), help="How the backend learns who connects."
 )
-@click.option("--tag", "tags", multiple=True, type=TagType(), help="May be given again.")
+@click.option("--tag", "tags", multiple=True, type=tag, metavar="KEY=VALUE", help="May be given again.")
 @click.option("--description", metavar="TEXT")
 @wait_options
 @session_options
@@ -56,7 +63,7 @@ def create_service(
     port_id: str,
     vpc_id: str,
     server_type: str,
-    ports: tuple[Mapping[str, object], ...],
+    ports: tuple[PortMapping, ...],
     name: str | None,
     vip_port_id: str | None,
     approval: bool | None,

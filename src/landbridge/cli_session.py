@@ -4,14 +4,15 @@ Exit codes: 0 done; 1 the API refused, could not be reached, or the wait ended b
 wrongly or nobody said who is asking. Nothing heavy is imported before a command runs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar, cast
 
 import click
 
 from landbridge.cli_output import clean, progress
-from landbridge.client import Client, ClientError, Failure, InvalidId, NoCredentials, Query, Tag, failure_text
+from landbridge.client import Client, ClientError, InvalidId, NoCredentials, Query, failure_text
+from landbridge.client_records import Failure, PortMapping, Tag
 from landbridge.client_waiting import Goal, Resource, Verdict, Waited, wait_for
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -22,13 +23,15 @@ DEFAULT_TIMEOUT_SECONDS = 120.0
 class Ended(click.ClickException):
     """The command ends here with one sentence on stderr."""
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the sentence; lines after the first are a list of candidates."""
         print_error(self.message, file)
+
+
+class Misused(Ended):
+    """The same, and the reason is in how the command was called."""
+
+    exit_code = 2
 
 
 def print_error(message: str, file: IO[Any] | None = None) -> None:
@@ -37,7 +40,7 @@ def print_error(message: str, file: IO[Any] | None = None) -> None:
 
 
 @contextmanager
-def signed_in(cloud: str | None) -> Iterator[Client]:
+def signed_in(cloud: str | None) -> Generator[Client]:
     """Give the client for one command; whatever goes wrong in the block ends the command with a sentence."""
     # openstacksdk takes a second to import: `--help` and the server must not wait for it.
     from landbridge.client_session import open_client  # noqa: PLC0415
@@ -46,7 +49,7 @@ def signed_in(cloud: str | None) -> Iterator[Client]:
         with open_client(cloud) as client:
             yield client
     except (NoCredentials, InvalidId) as error:
-        raise Ended(str(error), exit_code=2) from error
+        raise Misused(str(error)) from error
     except ClientError as error:
         raise Ended(str(error)) from error
 
@@ -127,28 +130,18 @@ def wants_all(query: Query) -> bool:
     return query.get("limit") is None
 
 
-class PortMappingType(click.ParamType):
-    """`CLIENT:SERVER`, two TCP ports."""
-
-    name = "CLIENT:SERVER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mapping[str, object]:
-        """Return the mapping as the API wants it (contract 4.1)."""
-        client_port, _, server_port = str(value).partition(":")
-        ports = [int(text) if text.isascii() and text.isdigit() else 0 for text in (client_port, server_port)]
-        if not all(1 <= port <= 65535 for port in ports):
-            self.fail(f"{value!r} is not CLIENT:SERVER with two ports from 1 to 65535, such as 443:8443", param, ctx)
-        return {"client_port": ports[0], "server_port": ports[1], "protocol": "TCP"}
+def port_mapping(text: str) -> PortMapping:
+    """Read CLIENT:SERVER."""
+    client_port, _, server_port = text.partition(":")
+    ports = [int(port) if port.isascii() and port.isdigit() else 0 for port in (client_port, server_port)]
+    if not all(1 <= port <= 65535 for port in ports):
+        raise click.BadParameter(f"{text!r} is not CLIENT:SERVER with two ports from 1 to 65535, such as 443:8443")
+    return {"client_port": ports[0], "server_port": ports[1], "protocol": "TCP"}
 
 
-class TagType(click.ParamType):
-    """`KEY=VALUE`."""
-
-    name = "KEY=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Tag:
-        """Return the tag as the API wants it (contract 4.2)."""
-        key, equals, text = str(value).partition("=")
-        if not key or not equals:
-            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
-        return {"key": key, "value": text}
+def tag(text: str) -> Tag:
+    """Read KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return {"key": key, "value": value}

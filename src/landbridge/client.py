@@ -1,6 +1,6 @@
 """Speak the VPC Endpoint REST API v1 as a typed client.
 
-Records are the API's own JSON (contract section 4), so what a program gets is what the server sent. How a
+Records (`client_records`) are the API's own JSON, so what a program gets is what the server sent. How a
 request travels, and as whom, is the transport's job: `client_session` makes one from `OS_*` variables and
 `clouds.yaml`. Importing this module costs nothing beyond the standard library.
 
@@ -18,9 +18,18 @@ ClientError
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, Required, TypedDict, TypeVar, cast
+from typing import Generic, Literal, Protocol, TypeVar, cast
 from urllib.parse import quote
 
+from landbridge.client_records import (
+    Connection,
+    Endpoint,
+    Failure,
+    Permission,
+    PermissionChange,
+    Service,
+    ServiceDescription,
+)
 from landbridge.domain.admission import EVERYBODY
 from landbridge.domain.errors import LandbridgeError
 
@@ -79,119 +88,6 @@ class ApiError(ClientError):
         self.code = code
         self.message = message
         self.request_id = request_id
-
-
-class PortMapping(TypedDict):
-    """Contract 4.1."""
-
-    client_port: int
-    server_port: int
-    protocol: str
-
-
-class Tag(TypedDict):
-    """Contract 4.2."""
-
-    key: str
-    value: str
-
-
-class Failure(TypedDict, total=False):
-    """Contract 4.3: services name the members code and message, the others error_code and error_message."""
-
-    code: str
-    message: str
-    error_code: str
-    error_message: str
-
-
-class Service(TypedDict, total=False):
-    """Contract 4.4."""
-
-    id: Required[str]
-    status: Required[str]
-    service_name: Required[str]
-    port_id: str
-    vip_port_id: str
-    server_type: str
-    vpc_id: str
-    pool_id: str
-    approval_enabled: bool
-    service_type: str
-    created_at: str
-    updated_at: str
-    project_id: str
-    domain_id: str
-    cidr_type: str
-    ports: list[PortMapping]
-    tcp_proxy: str
-    tags: list[Tag]
-    description: str
-    connection_count: int
-    error: list[Failure]
-
-
-class ServiceDescription(TypedDict, total=False):
-    """Contract 3.9: what anybody may know about a service."""
-
-    id: Required[str]
-    service_name: Required[str]
-    service_type: str
-    created_at: str
-
-
-class Endpoint(TypedDict, total=False):
-    """Contract 4.5."""
-
-    id: Required[str]
-    status: Required[str]
-    ip: str
-    service_type: str
-    endpoint_service_id: str
-    endpoint_service_name: str
-    marker_id: int
-    enable_dns: bool
-    dns_names: list[str]
-    vpc_id: str
-    subnet_id: str
-    project_id: str
-    created_at: str
-    updated_at: str
-    tags: list[Tag]
-    whitelist: list[str]
-    enable_whitelist: bool
-    description: str
-    error: list[Failure]
-
-
-class Connection(TypedDict, total=False):
-    """Contract 4.6: an endpoint as its provider sees it; `id` is the endpoint's."""
-
-    id: Required[str]
-    status: Required[str]
-    marker_id: int
-    domain_id: str
-    created_at: str
-    updated_at: str
-    description: str
-    error: list[Failure]
-
-
-class Permission(TypedDict, total=False):
-    """Contract 4.7."""
-
-    id: Required[str]
-    permission: Required[str]
-    permission_type: str
-    created_at: str
-    description: str
-
-
-class PermissionChange(TypedDict, total=False):
-    """The answer of contract 3.14."""
-
-    permissions: Required[list[str]]
-    permission_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,9 +338,9 @@ def _records(reply: Reply, member: str) -> list[Mapping[str, object]]:
 
 def _api_error(reply: Reply) -> ApiError:
     """Read every error form of contract 1.7: nested, flat, both, and Keystone's."""
-    members = cast("Mapping[str, object]", reply.body) if isinstance(reply.body, dict) else {}
+    members: Mapping[str, object] = cast("Mapping[str, object]", reply.body) if isinstance(reply.body, dict) else {}
     nested_error = members.get("error")
-    nested = cast("Mapping[str, object]", nested_error) if isinstance(nested_error, dict) else {}
+    nested: Mapping[str, object] = cast("Mapping[str, object]", nested_error) if isinstance(nested_error, dict) else {}
     code = members.get("error_code") or nested.get("code") or f"HTTP {reply.status}"
     message = members.get("error_msg") or nested.get("message") or "the server gave no reason"
     return ApiError(reply.status, str(code), str(message), reply.request_id)

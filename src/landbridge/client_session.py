@@ -6,7 +6,7 @@ with a sentence for people; no password and no token ever becomes part of one.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import cast
 from urllib.parse import urlsplit, urlunsplit
@@ -30,7 +30,7 @@ _HOW_TO_SIGN_IN = (
 
 
 @contextmanager
-def open_client(cloud: str | None) -> Iterator[Client]:
+def open_client(cloud: str | None) -> Generator[Client]:
     """Give a client that is signed in, and close its connections in the end.
 
     Raises:
@@ -132,7 +132,7 @@ def _project_root(override: str, project_id: str | None) -> str:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def _explained(url: str) -> Generator[None]:
     """Turn what keystoneauth raises about `url` into a `ClientError`."""
     try:
         yield

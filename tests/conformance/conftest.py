@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.linux_plane import LinuxPlane
 from conformance.memory_plane import MemoryPlane
 from conformance.world import Plane, World
 from landbridge.drivers.linux import user_namespace
@@ -62,9 +63,6 @@ def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
     if request.param == "memory":
         made: Plane = MemoryPlane()
     else:
-        # Imported here: who has no Linux to drive can still try the memory driver.
-        from conformance.linux_plane import LinuxPlane
-
         assert _namespaces is not None
         made = LinuxPlane(_namespaces)
     yield made

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _TICK_SECONDS = 0.01
 _RECORD = b"0123456789"
 _CHUNK = 1 << 16
-_RECEIVED_BY_HOST, _SENT_BY_HOST = 0, 4  # pkttype, see packet(7)
+_FOR_THIS_HOST = 0  # PACKET_HOST, see packet(7)
 _ETHERTYPE_IPV4 = 0x0800
 _MARK = 0x44
 """Type-of-service byte of emitted packets; translation leaves it alone, and nothing else here has it."""
@@ -166,7 +166,7 @@ class LinuxProbe:
         self._accepted: dict[tuple[str, int, str, int], End] = {}
         self._flows: list[LinuxFlow] = []
         self._bulk_tasks: set[asyncio.Task[None]] = set()
-        self._tokens: "count[int]" = count(random.getrandbits(31))
+        self._tokens = count(random.getrandbits(31))
         self._sought: dict[int, asyncio.Future[Arrival]] = {}
         self._raw = {
             name: self._keep(host, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -241,9 +241,9 @@ class LinuxProbe:
             raise
         return connection, line.decode()
 
-    async def _attempt(self, attempt: Attempt, timeout: float) -> Answer | None:
+    async def _attempt(self, attempt: Attempt, seconds: float) -> Answer | None:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 connection, line = await self._connect(attempt)
         except OSError:  # a time-out is one too
             return None
@@ -350,6 +350,40 @@ class LinuxProbe:
 
         return self.run(timed(), timeout + PATIENTLY)
 
+    def link_local_addresses(self, host: str) -> set[str]:
+        """Return a host's own IPv6 addresses, empty as long as it has none that it may use."""
+        in_use = [
+            line.split()
+            for line in self.hosts[host].inside(Path("/proc/thread-self/net/if_inet6").read_text).splitlines()
+        ]
+        tentative = 0x40
+        return {
+            str(IPv6Address(bytes.fromhex(address)))
+            for address, _, _, _, flags, name in in_use
+            if name == "eth0" and not int(flags, 16) & tentative
+        }
+
+    def ipv6_neighbours(self, host: str) -> set[str]:
+        """Return the IPv6 addresses of all that answer an echo request to everybody on the wire."""
+
+        async def ask() -> set[str]:
+            asking = self.hosts[host].socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+            found: set[str] = set()
+            try:
+                index = self.hosts[host].inside(lambda: socket.if_nametoindex("eth0"))
+                asking.sendto(struct.pack("!BBHHH", 128, 0, 0, 1, 1), ("ff02::1", 0, 0, index))
+                async with asyncio.timeout(BRIEFLY):
+                    while True:
+                        packet, (address, *_) = await self._loop.sock_recvfrom(asking, _CHUNK)
+                        if packet[0] == 129:
+                            found.add(address.partition("%")[0])
+            except TimeoutError:
+                return found
+            finally:
+                asking.close()
+
+        return self.run(ask())
+
     # Single packets
 
     def _watch(self, host: HostSockets) -> None:
@@ -359,7 +393,8 @@ class LinuxProbe:
 
     def _note_arrival(self, host: HostSockets, watching: socket.socket) -> None:
         packet, (_, _, kind, *_) = watching.recvfrom(_CHUNK)
-        if kind != _RECEIVED_BY_HOST:
+        is_echo_reply = packet[9] == socket.IPPROTO_ICMP and packet[20] == 0
+        if kind != _FOR_THIS_HOST or is_echo_reply:
             return
         token, source_port, destination_port = _identify(packet)
         sought = self._sought.get(token)

@@ -4,32 +4,31 @@ One suite for all adapters. An adapter joins with a function that builds a `Worl
 projects and users below.
 """
 
+import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
-from typing import Any
+from functools import cache
 
 import pytest
 
 from landbridge.control.protocols import (
     Identity,
     PasswordLogin,
-    ProjectRecord,
     SignedRequest,
     TokenFacts,
-    UserRecord,
 )
 from landbridge.domain.errors import Forbidden, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.builtin import BuiltinIdentity
 from landbridge.identity.provisioning import NewProject, NewUser, provision
 from landbridge.identity.sealing import Secret
+from tests.unit.identity.identity_world import CountedIds, HandClock, RecordStore
 
 ACME = NewProject(ProjectId("0d5c0000000000000000000000000001"), "lab-1", DomainId("d1" * 16), "acme")
 ZENITH = NewProject(ProjectId("0d5c0000000000000000000000000002"), "lab-1", DomainId("d2" * 16), "zenith")
+SECRET_KEY = Secret("LabSecretKey/for+tests=000000000000000001")
 ADMIN = NewUser(
     id="a1" * 16,
     name="admin",
@@ -38,7 +37,7 @@ ADMIN = NewUser(
     password=Secret("acme password"),
     roles={ACME.id: frozenset({"admin"})},
     access_key="LABACCESSKEY00000001",
-    secret_key=Secret("LabSecretKey/for+tests=000000000000000001"),
+    secret_key=SECRET_KEY,
 )
 NAMESAKE = NewUser(
     id="a2" * 16,
@@ -51,75 +50,31 @@ NAMESAKE = NewUser(
 QUOTAS = f"/v1/{ACME.id}/quotas"
 
 
-@dataclass
-class HandClock:
-    moment: datetime
-
-    def now(self) -> datetime:
-        return self.moment
-
-
-class CountedIds:
-    def __init__(self) -> None:
-        self._numbers = count(1)
-
-    def new(self) -> str:
-        return f"00000000-0000-4000-8000-{next(self._numbers):012d}"
-
-
 @dataclass(frozen=True)
 class World:
     identity: Identity
     clock: HandClock
 
 
-class Records:
-    """As much of a store as the built-in identity needs."""
-
-    def __init__(self) -> None:
-        self._projects: dict[str, ProjectRecord] = {}
-        self._users: dict[str, UserRecord] = {}
-
-    async def read(self, look: Callable[[Any], Any]) -> Any:
-        return look(self)
-
-    write = read
-
-    def project(self, id_: str) -> ProjectRecord | None:
-        return self._projects.get(id_)
-
-    def projects(self) -> list[ProjectRecord]:
-        return list(self._projects.values())
-
-    def user(self, id_: str) -> UserRecord | None:
-        return self._users.get(id_)
-
-    def users(self) -> list[UserRecord]:
-        return list(self._users.values())
-
-    def users_named(self, name: str) -> list[UserRecord]:
-        return [user for user in self.users() if user.name == name]
-
-    def user_by_access_key(self, access_key: str) -> UserRecord | None:
-        holders = (user for user in self.users() for key in user.access_keys if key.access_key == access_key)
-        return next(holders, None)
-
-    def put_project(self, project: ProjectRecord) -> None:
-        self._projects[project.id] = project
-
-    def put_user(self, user: UserRecord) -> None:
-        self._users[user.id] = user
+@cache
+def provisioned() -> RecordStore:
+    # Once: password hashes are slow on purpose.
+    store = RecordStore()
+    asyncio.run(provision(store, [ACME, ZENITH], [ADMIN, NAMESAKE], sealing_key=b"e" * 32))
+    return store
 
 
-async def builtin_world() -> World:
-    store, clock = Records(), HandClock(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
-    await provision(store, [ACME, ZENITH], [ADMIN, NAMESAKE], sealing_key=b"e" * 32)
-    return World(BuiltinIdentity(store, b"s" * 32, b"e" * 32, clock, CountedIds()), clock)
+def builtin_world() -> World:
+    clock = HandClock(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
+    return World(
+        BuiltinIdentity(provisioned().copied(), b"s" * 32, b"e" * 32, clock, CountedIds()),
+        clock,
+    )
 
 
 @pytest.fixture(params=[pytest.param(builtin_world, id="builtin")])
-async def world(request: pytest.FixtureRequest) -> World:
-    return await request.param()
+def world(request: pytest.FixtureRequest) -> World:
+    return request.param()
 
 
 BY_ID = PasswordLogin(ADMIN.id, None, None, None, "acme password", scope_project_id=ACME.id)
@@ -130,7 +85,7 @@ def signed(
     at: datetime,
     *,
     access_key: str = "LABACCESSKEY00000001",
-    secret_key: str = "LabSecretKey/for+tests=000000000000000001",
+    secret_key: Secret = SECRET_KEY,
     project_header: str = ACME.id,
 ) -> SignedRequest:
     """Return GET quotas, signed as the Python SDK does."""
@@ -140,7 +95,7 @@ def signed(
     lines = ["GET", f"{QUOTAS}/", "", *(f"{name}:{value}" for name, value in headers.items()), "", names]
     canonical = "\n".join([*lines, hashlib.sha256().hexdigest()])
     to_sign = f"SDK-HMAC-SHA256\n{date}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.new(secret_key.encode(), to_sign.encode(), "sha256").hexdigest()
+    signature = hmac.new(secret_key.reveal().encode(), to_sign.encode(), "sha256").hexdigest()
     authorization = f"SDK-HMAC-SHA256 Access={access_key}, SignedHeaders={names}, Signature={signature}"
     return SignedRequest("GET", QUOTAS, "", {**headers, "authorization": authorization}, b"")
 
@@ -257,7 +212,7 @@ async def test_a_wrong_key_and_a_wrong_secret_are_refused_alike(world: World):
     now = world.clock.now()
 
     messages: set[str] = set()
-    for request in (signed(now, access_key="NOSUCHKEY"), signed(now, secret_key="wrong")):
+    for request in (signed(now, access_key="NOSUCHKEY"), signed(now, secret_key=Secret("wrong"))):
         with pytest.raises(Unauthenticated) as refusal:
             await world.identity.verify_signature(request, ACME.id)
         messages.add(refusal.value.message)

@@ -108,7 +108,7 @@ class MemoryNetwork:
         endpoint = self._endpoint(subnet.vpc_id, packet.destination)
         if endpoint is None and packet.destination in subnet.cidr:
             return self._hand_over(packet, subnet)  # on the wire itself: the edge has no say
-        if packet.source not in subnet.cidr:
+        if not self._is_plausible(packet.source, subnet):
             return None
         if endpoint is not None:
             return self._enter_endpoint(packet, subnet, endpoint)
@@ -201,6 +201,10 @@ class MemoryNetwork:
             ):
                 return target
         return None
+
+    def _is_plausible(self, source: IPv4Address, subnet: Attachment) -> bool:
+        is_the_edges_own = source == subnet.gateway or self._endpoint(subnet.vpc_id, source) is not None
+        return source in subnet.cidr and not is_the_edges_own
 
     def _route_within(self, packet: Packet, vpc_id: VpcId) -> Delivery | None:
         for subnet in self._attachments.values():

@@ -25,7 +25,7 @@ from landbridge.domain.resources import Caller
 from landbridge.identity.passwords import PasswordHashes
 from landbridge.identity.sealing import Secret, SecretSeal
 from landbridge.identity.signature import ClaimedSignature, read_signature
-from landbridge.identity.tokens import TokenContents, mint_token, read_token, token_facts
+from landbridge.identity.tokens import TokenContents, TokenSigner, token_facts
 
 PROJECT_HEADER = "x-project-id"
 _WRONG_LOGIN = "the user, the password or the scope is wrong"
@@ -45,7 +45,7 @@ class BuiltinIdentity:
         clock_skew: timedelta = timedelta(minutes=15),
     ) -> None:
         self._store = store
-        self._signing_key = signing_key
+        self._signer = TokenSigner(signing_key)
         self._seal = SecretSeal(sealing_key)
         self._clock = clock
         self._ids = ids
@@ -72,7 +72,7 @@ class BuiltinIdentity:
             now=self._clock.now(),
             audit_id=self._ids.new(),
         )
-        return mint_token(TokenContents(facts, methods=("password",)), self._signing_key), facts
+        return self._signer.mint(TokenContents(facts, methods=("password",))), facts
 
     async def verify_token(self, token: str) -> TokenFacts:
         """Return what a token says.
@@ -80,7 +80,7 @@ class BuiltinIdentity:
         Raises:
             Unauthenticated: forged, malformed or expired.
         """
-        return read_token(token, self._signing_key, self._clock.now()).facts
+        return self._signer.read(token, self._clock.now()).facts
 
     async def verify_signature(self, request: SignedRequest, project_id: str | None) -> Caller:
         """Return who signed a request, acting in the project of the path.

@@ -7,7 +7,7 @@ Reading never trusts the token's own header: only the one header that we write i
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -63,82 +63,78 @@ def token_facts(caller: Caller, *, has_project: bool, now: datetime, audit_id: s
     )
 
 
-def mint_token(contents: TokenContents, signing_key: bytes) -> str:
-    """Return the signed token for `contents`.
+@dataclass(frozen=True, slots=True)
+class TokenSigner:
+    """Mints and reads tokens with the signing key of the state directory (32 bytes or more)."""
 
-    Raises:
-        OperatorError: the key is shorter than 32 bytes.
-    """
-    _check_key(signing_key)
-    facts, caller = contents.facts, contents.facts.caller
-    claims: dict[str, Any] = {
-        "sub": caller.user_id,
-        "user_name": caller.user_name,
-        "domain_id": caller.domain_id,
-        "domain_name": caller.domain_name,
-        "project_id": caller.project_id if facts.has_project else None,
-        "project_name": caller.project_name if facts.has_project else None,
-        "roles": sorted(caller.roles),
-        "methods": list(contents.methods),
-        "iat": int(facts.issued_at.timestamp()),
-        "exp": int(facts.expires_at.timestamp()),
-        "jti": facts.audit_id,
-    }
-    return jwt.encode(claims, signing_key, algorithm=_ALGORITHM)
+    key: bytes = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if len(self.key) < _MINIMUM_KEY_BYTES:
+            raise OperatorError(
+                f"the token signing key has {len(self.key)} bytes, it must have at least {_MINIMUM_KEY_BYTES}"
+            )
 
-def read_token(token: str, signing_key: bytes, now: datetime) -> TokenContents:
-    """Return what a token says.
+    def mint(self, contents: TokenContents) -> str:
+        """Return the signed token for `contents`."""
+        facts, caller = contents.facts, contents.facts.caller
+        claims: dict[str, Any] = {
+            "sub": caller.user_id,
+            "user_name": caller.user_name,
+            "domain_id": caller.domain_id,
+            "domain_name": caller.domain_name,
+            "project_id": caller.project_id if facts.has_project else None,
+            "project_name": caller.project_name if facts.has_project else None,
+            "roles": sorted(caller.roles),
+            "methods": list(contents.methods),
+            "iat": int(facts.issued_at.timestamp()),
+            "exp": int(facts.expires_at.timestamp()),
+            "jti": facts.audit_id,
+        }
+        return jwt.encode(claims, self.key, algorithm=_ALGORITHM)
 
-    Raises:
-        Unauthenticated: forged, malformed or expired.
-        OperatorError: the key is shorter than 32 bytes.
-    """
-    _check_key(signing_key)
-    # Before any parsing: nothing that we did not sign reaches a JSON parser.
-    if len(token) > _MAXIMUM_TOKEN_CHARACTERS or _SHAPE.fullmatch(token) is None:
-        raise Unauthenticated(_INVALID)
-    claims = _signed_claims(token, signing_key)
-    if any(name not in claims for name in _CLAIMS):
-        raise Unauthenticated(_INVALID)
-    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-    if now >= expires_at:
-        raise Unauthenticated("the token has expired: get a new one from POST /v3/auth/tokens")
-    has_project = claims["project_id"] is not None
-    caller = Caller(
-        user_id=claims["sub"],
-        user_name=claims["user_name"],
-        domain_id=DomainId(claims["domain_id"]),
-        domain_name=claims["domain_name"],
-        project_id=ProjectId(claims["project_id"] if has_project else ""),
-        project_name=claims["project_name"] if has_project else "",
-        roles=frozenset(cast("list[str]", claims["roles"])),
-    )
-    facts = TokenFacts(
-        caller=caller,
-        has_project=has_project,
-        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=expires_at,
-        audit_id=claims["jti"],
-    )
-    return TokenContents(facts=facts, methods=tuple(cast("list[str]", claims["methods"])))
+    def read(self, token: str, now: datetime) -> TokenContents:
+        """Return what a token says.
 
-
-def _signed_claims(token: str, signing_key: bytes) -> Mapping[str, Any]:
-    try:
-        # PyJWT would read the wall clock; the moments are checked against `now` by the caller.
-        return jwt.decode(
-            token,
-            signing_key,
-            algorithms=[_ALGORITHM],
-            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
+        Raises:
+            Unauthenticated: forged, malformed or expired.
+        """
+        # Before any parsing: nothing that we did not sign reaches a JSON parser.
+        if len(token) > _MAXIMUM_TOKEN_CHARACTERS or _SHAPE.fullmatch(token) is None:
+            raise Unauthenticated(_INVALID)
+        claims = self._signed_claims(token)
+        if any(name not in claims for name in _CLAIMS):
+            raise Unauthenticated(_INVALID)
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+        if now >= expires_at:
+            raise Unauthenticated("the token has expired: get a new one from POST /v3/auth/tokens")
+        has_project = claims["project_id"] is not None
+        caller = Caller(
+            user_id=claims["sub"],
+            user_name=claims["user_name"],
+            domain_id=DomainId(claims["domain_id"]),
+            domain_name=claims["domain_name"],
+            project_id=ProjectId(claims["project_id"] if has_project else ""),
+            project_name=claims["project_name"] if has_project else "",
+            roles=frozenset(cast("list[str]", claims["roles"])),
         )
-    except jwt.InvalidTokenError as error:
-        raise Unauthenticated(_INVALID) from error
-
-
-def _check_key(signing_key: bytes) -> None:
-    if len(signing_key) < _MINIMUM_KEY_BYTES:
-        raise OperatorError(
-            f"the token signing key has {len(signing_key)} bytes, it must have at least {_MINIMUM_KEY_BYTES}"
+        facts = TokenFacts(
+            caller=caller,
+            has_project=has_project,
+            issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+            expires_at=expires_at,
+            audit_id=claims["jti"],
         )
+        return TokenContents(facts=facts, methods=tuple(cast("list[str]", claims["methods"])))
+
+    def _signed_claims(self, token: str) -> Mapping[str, Any]:
+        try:
+            # PyJWT would read the wall clock; the moments are checked against `now` by the caller.
+            return jwt.decode(
+                token,
+                self.key,
+                algorithms=[_ALGORITHM],
+                options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise Unauthenticated(_INVALID) from error

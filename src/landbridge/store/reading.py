@@ -6,7 +6,7 @@ once, so that SQLAlchemy finds their compiled form without looking at them again
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
 from landbridge.control.protocols import (
     Changes,
@@ -15,6 +15,7 @@ from landbridge.control.protocols import (
     PermissionQuery,
     ServiceQuery,
 )
+from landbridge.domain.addressing import MARKERS
 from landbridge.domain.ids import EndpointId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission
 from landbridge.store.counting import REVISION, counter_value
@@ -85,8 +86,7 @@ class Reading(DirectoryReading, IdentityReading):
         """Return how many endpoints each service has in creating or accepted; 0 may be absent."""
         counts: dict[ServiceId, int] = {}
         for chunk in chunks(ids):
-            for service_id, count in self._connection.execute(_CONNECTION_COUNTS, {"ids": chunk}):
-                counts[service_id] = count
+            counts.update((row[0], row[1]) for row in self._connection.execute(_CONNECTION_COUNTS, {"ids": chunk}))
         return counts
 
     def endpoint(self, id_: EndpointId) -> Endpoint | None:
@@ -112,7 +112,8 @@ class Reading(DirectoryReading, IdentityReading):
         if query.id is not None:
             conditions.append(endpoints.c.id == query.id)
         if query.marker is not None:
-            conditions.append(endpoints.c.marker == query.marker)
+            # A number that is no marker may be too large for the column's type.
+            conditions.append(endpoints.c.marker == query.marker if query.marker in MARKERS else false())
         if query.status is not None:
             conditions.append(endpoint_status == query.status.value)
         rows, total = page_of(self._connection, endpoints, conditions, query.page)

@@ -1,12 +1,21 @@
 """The provisioned world of `identity_world`, and the built-in identity on it."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from identity_world import PROJECTS, SEALING_KEY, SIGNING_KEY, USERS, CountedIds, HandClock, RecordStore
 
 from landbridge.identity.builtin import BuiltinIdentity
 from landbridge.identity.provisioning import provision
+from tests.unit.identity.identity_world import (
+    PROJECTS,
+    SEALING_KEY,
+    SIGNING_KEY,
+    USERS,
+    CountedIds,
+    HandClock,
+    RecordStore,
+)
 
 
 @pytest.fixture
@@ -14,12 +23,17 @@ def clock() -> HandClock:
     return HandClock(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
 
 
-@pytest.fixture
-async def store() -> RecordStore:
+@pytest.fixture(scope="session")
+def provisioned() -> RecordStore:
+    # Once: password hashes are slow on purpose.
     store = RecordStore()
-    await provision(store, PROJECTS, USERS, sealing_key=SEALING_KEY)
-    store.steps.clear()
+    asyncio.run(provision(store, PROJECTS, USERS, sealing_key=SEALING_KEY))
     return store
+
+
+@pytest.fixture
+def store(provisioned: RecordStore) -> RecordStore:
+    return provisioned.copied()
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ class RecordStore:
         self.users_by_id: dict[str, UserRecord] = {}
         self.steps: list[str] = []
 
+    def copied(self) -> "RecordStore":
+        """Return a store of its own with the same records."""
+        copy = RecordStore()
+        copy.projects_by_id, copy.users_by_id = dict(self.projects_by_id), dict(self.users_by_id)
+        return copy
+
     async def read(self, look: Callable[[Any], Any]) -> Any:
         return look(self)
 

@@ -10,7 +10,13 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from identity_world import (
+
+from landbridge.control.protocols import Identity, PasswordLogin, SignedRequest
+from landbridge.domain.errors import Forbidden, OperatorError, Unauthenticated
+from landbridge.domain.resources import Caller
+from landbridge.identity.builtin import BuiltinIdentity
+from landbridge.identity.provisioning import NewUser, provision
+from tests.unit.identity.identity_world import (
     ACME,
     ACME_ADMIN,
     ACME_READER,
@@ -25,12 +31,6 @@ from identity_world import (
     HandClock,
     RecordStore,
 )
-
-from landbridge.control.protocols import Identity, PasswordLogin, SignedRequest
-from landbridge.domain.errors import Forbidden, OperatorError, Unauthenticated
-from landbridge.domain.resources import Caller
-from landbridge.identity.builtin import BuiltinIdentity
-from landbridge.identity.provisioning import NewUser, provision
 
 UNKNOWN = replace(ACME_ADMIN, access_key="NOSUCHKEY")
 

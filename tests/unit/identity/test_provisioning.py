@@ -1,7 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from identity_world import (
+
+from landbridge.domain.errors import OperatorError
+from landbridge.identity.provisioning import NewProject, NewUser, provision
+from landbridge.identity.sealing import Secret, SecretSeal
+from tests.unit.identity.identity_world import (
     ACME,
     ACME_ADMIN,
     ACME_READER,
@@ -13,10 +17,6 @@ from identity_world import (
     ZENITH_ADMIN,
     RecordStore,
 )
-
-from landbridge.domain.errors import OperatorError
-from landbridge.identity.provisioning import NewProject, NewUser, provision
-from landbridge.identity.sealing import Secret, SecretSeal
 
 
 async def test_users_and_projects_are_stored_without_their_secrets():

@@ -1,19 +1,19 @@
-import json
 import traceback
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from landbridge.domain.errors import OperatorError, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.domain.resources import Caller
-from landbridge.identity.tokens import TokenContents, mint_token, read_token, token_facts
+from landbridge.identity.tokens import TokenContents, TokenSigner, token_facts
 
 KEY = b"k" * 32
+SIGNER = TokenSigner(KEY)
 NOW = datetime(2026, 11, 22, 17, 0, 0, 123456, tzinfo=UTC)
 CALLER = Caller("u1", "Jürgen", DomainId("d1"), "acme", ProjectId("p1"), "lab-1", frozenset({"admin", "reader"}))
 UNSCOPED = Caller("u1", "Jürgen", DomainId("d1"), "acme", ProjectId(""), "")
@@ -24,12 +24,12 @@ def contents(caller: Caller = CALLER) -> TokenContents:
     return TokenContents(facts, methods=("password",))
 
 
-TOKEN = mint_token(contents(), KEY)
+TOKEN = SIGNER.mint(contents())
 
 
 @pytest.mark.parametrize("caller", [CALLER, UNSCOPED], ids=["project", "no project"])
 def test_a_token_says_what_it_was_minted_with(caller: Caller):
-    assert read_token(mint_token(contents(caller), KEY), KEY, NOW) == contents(caller)
+    assert SIGNER.read(SIGNER.mint(contents(caller)), NOW) == contents(caller)
 
 
 def test_a_token_lives_for_24_hours():
@@ -37,9 +37,9 @@ def test_a_token_lives_for_24_hours():
     assert facts.issued_at == NOW.replace(microsecond=0)
     assert facts.expires_at - facts.issued_at == timedelta(hours=24)
 
-    assert read_token(TOKEN, KEY, facts.expires_at - timedelta(microseconds=1)) == contents()
+    assert SIGNER.read(TOKEN, facts.expires_at - timedelta(microseconds=1)) == contents()
     with pytest.raises(Unauthenticated, match="expired"):
-        read_token(TOKEN, KEY, facts.expires_at)
+        SIGNER.read(TOKEN, facts.expires_at)
 
 
 def test_the_wall_clock_is_not_read():
@@ -47,28 +47,30 @@ def test_the_wall_clock_is_not_read():
     far_off = datetime(2199, 1, 1, tzinfo=UTC)
     for now in (long_ago, far_off):
         facts = token_facts(CALLER, has_project=True, now=now, audit_id="a1")
-        assert read_token(mint_token(TokenContents(facts, ("password",)), KEY), KEY, now).facts == facts
+        assert SIGNER.read(SIGNER.mint(TokenContents(facts, ("password",))), now).facts == facts
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, len(TOKEN) - 1), other=st.characters())
 def test_a_token_with_any_character_changed_is_refused(position: int, other: str):
     assume(other != TOKEN[position])
 
     with pytest.raises(Unauthenticated):
-        read_token(TOKEN[:position] + other + TOKEN[position + 1 :], KEY, NOW)
+        SIGNER.read(TOKEN[:position] + other + TOKEN[position + 1 :], NOW)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_a_token_holds_the_answer_is_unauthenticated(text: str):
     header, payload, signature = TOKEN.split(".")
     for token in (text, TOKEN + text + " ", f"{header}.{text}.{signature}", f"{header}.{payload}.{text}"):
         with pytest.raises(Unauthenticated):
-            read_token(token, KEY, NOW)
+            SIGNER.read(token, NOW)
 
 
 def test_another_key_is_refused():
     with pytest.raises(Unauthenticated):
-        read_token(TOKEN, b"x" * 32, NOW)
+        TokenSigner(b"x" * 32).read(TOKEN, NOW)
 
 
 def test_a_token_cannot_choose_its_algorithm():
@@ -79,7 +81,7 @@ def test_a_token_cannot_choose_its_algorithm():
 
     for token in (strong, none, with_key_id):
         with pytest.raises(Unauthenticated):
-            read_token(token, KEY * 2 if token is strong else KEY, NOW)
+            TokenSigner(KEY * 2 if token is strong else KEY).read(token, NOW)
 
 
 @pytest.mark.parametrize("claim", sorted(jwt.decode(TOKEN, options={"verify_signature": False})))
@@ -88,27 +90,26 @@ def test_every_claim_is_required(claim: str):
     del claims[claim]
 
     with pytest.raises(Unauthenticated):
-        read_token(jwt.encode(claims, KEY, algorithm="HS256"), KEY, NOW)
+        SIGNER.read(jwt.encode(claims, KEY, algorithm="HS256"), NOW)
 
 
 def test_a_deeply_nested_header_is_refused_before_it_is_parsed():
     nested = urlsafe_b64encode(b"[" * 5000).decode().rstrip("=")
 
     with pytest.raises(Unauthenticated):
-        read_token(f"{nested}.{nested}.{'A' * 43}", KEY, NOW)
+        SIGNER.read(f"{nested}.{nested}.{'A' * 43}", NOW)
 
 
 def test_a_short_key_is_refused():
     with pytest.raises(OperatorError, match="at least 32"):
-        mint_token(contents(), b"short")
-    with pytest.raises(OperatorError, match="at least 32"):
-        read_token(TOKEN, b"short", NOW)
+        TokenSigner(b"short")
 
 
 def test_a_refusal_shows_neither_token_nor_key():
+    signer = TokenSigner(b"another key, of thirty-two bytes")
     with pytest.raises(Unauthenticated) as refusal:
-        read_token(TOKEN, b"another key, of thirty-two bytes", NOW)
+        signer.read(TOKEN, NOW)
 
     shown = "".join(traceback.format_exception(refusal.value))
     assert TOKEN.rpartition(".")[2] not in shown
-    assert "another key" not in json.dumps(str(refusal.value))
+    assert "another key" not in shown + repr(signer)

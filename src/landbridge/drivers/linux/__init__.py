@@ -1,0 +1,1 @@
+"""Carry bindings by the Linux kernel: network namespaces, nftables, veth pairs, routes."""

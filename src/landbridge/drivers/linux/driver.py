@@ -9,11 +9,11 @@ call, whatever its plan.
 from collections.abc import Collection, Iterable, Mapping
 
 from landbridge.dataplane.driver import DRIFTED, Capabilities, DriverError
-from landbridge.dataplane.model import Attachment, Binding, Digest, Wired, WiredId, digest
+from landbridge.dataplane.model import Attachment, Binding, Digest, Wired, WiredId
 from landbridge.dataplane.plan import Ensure, Plan
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import LABELS, Element, elements, subnet_interface
+from landbridge.drivers.linux.elements import LABELS, Element, digest_in, elements, subnet_interface
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError
@@ -99,7 +99,7 @@ class LinuxDriver:
             self._digests.pop(id_, None)
             self._wired.pop(id_, None)
         else:
-            self._digests[id_] = digest(wired)
+            self._digests[id_] = digest_in(self._mirror.claimed(id_))
             self._wired[id_] = wired
 
     def _concede(

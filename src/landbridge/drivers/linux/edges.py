@@ -33,7 +33,6 @@ _SETTINGS = {
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/default/accept_redirects": "0",
-    "ipv4/conf/all/arp_ignore": "1",
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
 }
@@ -159,8 +158,7 @@ class Edges:
         if gateway not in there:
             edge.netlink.add_address(interface.index, gateway)
         for other in there - {gateway}:
-            if other.network.prefixlen < 32:  # single addresses are endpoints, and the driver's
-                edge.netlink.delete_address(interface.index, other)
+            edge.netlink.delete_address(interface.index, other)
 
     def add_link(self, one: VpcId, other: VpcId) -> None:
         """Join two edges, or an edge with itself; a broken link in the way is replaced."""

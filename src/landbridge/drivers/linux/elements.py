@@ -6,7 +6,7 @@ are texts as nft writes them, so what is read back from a kernel compares equal.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -91,9 +91,9 @@ def _of_target(target: Target) -> Iterator[Element]:
         yield Element(vpc_id, Kind.REPLIES, join(backend, port), transit)
     # A label per port, so that what belongs to an unknown service can be told from its labels alone. Two services
     # may share transit address and port, hence the service in the key.
+    its_label = label(target.id, digest(target))
     for port in target.server_ports or (0,):
-        key = join(*_numbers(target.id), transit, port)
-        yield Element(vpc_id, Kind.TARGETS, key, label(target.id, digest(target)))
+        yield Element(vpc_id, Kind.TARGETS, join(*_numbers(target.id), transit, port), its_label)
 
 
 def link(one: VpcId, other: VpcId) -> Element:
@@ -110,6 +110,11 @@ def read_label(comment: str) -> tuple[WiredId, Digest] | None:
     """Return the id (of an endpoint or a service, both are texts) and digest in a comment of ours."""
     wired_id, blank, its_digest = comment.partition(" ")
     return (EndpointId(wired_id), Digest(its_digest)) if blank else None
+
+
+def digest_in(wanted: Iterable[Element]) -> Digest:
+    """Return the digest in the labels among the elements of one thing."""
+    return next(read[1] for element in wanted if element.kind in LABELS and (read := read_label(element.value)))
 
 
 def join(*parts: str | int) -> str:

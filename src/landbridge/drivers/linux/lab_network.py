@@ -6,7 +6,7 @@ refused before anything is changed.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -109,7 +109,7 @@ class LabNetwork:
             switch.delete_link(other.index)
 
     @contextmanager
-    def _open(self, name: str) -> Iterator[Netlink]:
+    def _open(self, name: str) -> Generator[Netlink]:
         netlink = self._namespaces.inside(name, Netlink)
         try:
             yield netlink

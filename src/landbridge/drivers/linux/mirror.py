@@ -18,8 +18,8 @@ class Mirror:
     """What the kernel has, what is wanted, and the difference."""
 
     def __init__(self, present: Iterable[Element] = ()) -> None:
-        self.present = set(present)
-        self.surplus = set(self.present)
+        self.present: set[Element] = set(present)
+        self.surplus: set[Element] = set(self.present)
         self.missing: set[Element] = set()
         self._claims: dict[WiredId, frozenset[Element]] = {}
         self._wanted: Counter[Element] = Counter()
@@ -35,12 +35,12 @@ class Mirror:
             self._wanted[element] += 1
             if element not in self.present:
                 self.missing.add(element)
-            self.surplus.discard(element)
+            self._no_longer_surplus(element)
         for element in before - wanted:
             self._wanted[element] -= 1
             if not self._wanted[element]:
                 del self._wanted[element]
-                self.missing.discard(element)
+                self._no_longer_missing(element)
                 if element in self.present:
                     self.surplus.add(element)
         if wanted:
@@ -51,13 +51,25 @@ class Mirror:
     def note_present(self, element: Element) -> None:
         """Take note that an element was put into the kernel."""
         self.present.add(element)
-        self.missing.discard(element)
+        self._no_longer_missing(element)
         if element not in self._wanted:
             self.surplus.add(element)
 
     def note_absent(self, element: Element) -> None:
         """Take note that an element was taken out of the kernel."""
         self.present.discard(element)
-        self.surplus.discard(element)
+        self._no_longer_surplus(element)
         if element in self._wanted:
             self.missing.add(element)
+
+    # A set that was large once is slow to walk for ever, however empty: so an emptied one is replaced.
+
+    def _no_longer_missing(self, element: Element) -> None:
+        self.missing.discard(element)
+        if not self.missing:
+            self.missing = set()
+
+    def _no_longer_surplus(self, element: Element) -> None:
+        self.surplus.discard(element)
+        if not self.surplus:
+            self.surplus = set()

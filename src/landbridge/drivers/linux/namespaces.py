@@ -85,7 +85,7 @@ class Namespaces:
     def names(self) -> list[str]:
         """Return the names of all namespaces here, ours or not, sorted."""
         try:
-            entries = os.listdir(self.directory)
+            entries = [entry.name for entry in self.directory.iterdir()]
         except FileNotFoundError:
             return []
         return sorted(name for name in entries if self.exists(name))
@@ -161,7 +161,7 @@ class Namespaces:
 
 
 def _namespace_device() -> int:
-    return os.stat("/proc/self/ns/net").st_dev
+    return Path("/proc/self/ns/net").stat().st_dev
 
 
 def _in_thread(function: Callable[[], T]) -> T:

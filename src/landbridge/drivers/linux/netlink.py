@@ -31,8 +31,9 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 
 _UP, _NOARP = 0x1, 0x80
 _SOL_NETLINK, _EXT_ACK, _STRICT_CHECK = 270, 11, 12
-_TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 254, 4, 1
-_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_TABLE_MAIN, _TABLE_LOCAL, _PROTOCOL_STATIC, _UNICAST, _LOCAL = 254, 255, 4, 1, 2
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
+_ROUTE_KINDS = frozenset({(_TABLE_MAIN, _UNICAST), (_TABLE_LOCAL, _LOCAL)})
 _RECEIVE_BYTES = 1 << 18
 
 
@@ -72,12 +73,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One IPv4 unicast route of the main table."""
+    """One IPv4 route that somebody set: unicast in the main table, or local in the table `local`."""
 
     destination: IPv4Network
     index: int
     """Of the interface that it leads out of."""
     gateway: IPv4Address | None = None
+    is_local: bool = False
+    """The destination is here: packets to it are delivered, ARP for it is answered."""
 
 
 class Netlink:
@@ -154,10 +157,10 @@ class Netlink:
         self._request(_DELADDR, 0, _address(index, address))
 
     def routes(self) -> list[Route]:
-        """Return the unicast routes of the main table."""
+        """Return the routes that were set, without those that the kernel made for addresses."""
         found: list[Route] = []
         for body in self._dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *([0] * 7), 0)):
-            if body[4] != _TABLE_MAIN or body[7] != _UNICAST:
+            if body[5] != _PROTOCOL_STATIC or (body[4], body[7]) not in _ROUTE_KINDS:
                 continue
             attributes = _attributes(body[12:])
             gateway = attributes.get(_RTA_GATEWAY)
@@ -166,6 +169,7 @@ class Netlink:
                     IPv4Network((attributes.get(_RTA_DST, bytes(4)), body[1])),
                     struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0],
                     IPv4Address(gateway) if gateway else None,
+                    is_local=body[7] == _LOCAL,
                 )
             )
         return found
@@ -306,9 +310,10 @@ def _address(index: int, address: IPv4Interface) -> bytes:
 
 
 def _route(route: Route) -> bytes:
-    scope = _SCOPE_LINK if route.gateway is None else _SCOPE_UNIVERSE
+    table, kind = (_TABLE_LOCAL, _LOCAL) if route.is_local else (_TABLE_MAIN, _UNICAST)
+    scope = _SCOPE_HOST if route.is_local else _SCOPE_LINK if route.gateway is None else _SCOPE_UNIVERSE
     prefix = route.destination.prefixlen
-    body = struct.pack("=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0)
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, table, _PROTOCOL_STATIC, scope, kind, 0)
     if prefix:
         body += _attribute(_RTA_DST, route.destination.network_address.packed)
     if route.gateway is not None:

@@ -147,12 +147,14 @@ def parse(vpc_id: VpcId, objects: Iterable[dict[str, Any]]) -> set[Element]:
 
 def _pairs(is_map: bool, entries: Iterable[Any]) -> Iterator[tuple[str, str]]:
     for entry in entries:
-        key, value = entry if is_map else (entry, None)
-        comment = ""
-        if isinstance(key, dict) and "elem" in key:
-            element = cast("dict[str, Any]", key["elem"])
-            key, comment = element["val"], str(element.get("comment", ""))
-        yield _read(key), comment if value is None else _read(value)
+        if is_map:
+            key, value = cast("list[object]", entry)
+            yield _read(key), _read(value)
+        elif isinstance(entry, dict) and "elem" in entry:
+            element = cast("dict[str, Any]", entry["elem"])
+            yield _read(element["val"]), str(element.get("comment", ""))
+        else:
+            yield _read(cast("object", entry)), ""
 
 
 def _read(value: object) -> str:

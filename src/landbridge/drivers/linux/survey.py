@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from landbridge.dataplane.driver import DRIFTED
-from landbridge.dataplane.model import TRANSIT_RANGE, Digest, Wired, WiredId, digest
+from landbridge.dataplane.model import Digest, Wired, WiredId
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge
@@ -17,6 +17,7 @@ from landbridge.drivers.linux.elements import (
     LABELS,
     Element,
     Kind,
+    digest_in,
     elements,
     hashed,
     join,
@@ -53,7 +54,7 @@ def survey(edges: Iterable[tuple[VpcId, Edge]], expected: Collection[Wired]) -> 
         if wired.id in labelled:
             if wanted <= mirror.present:
                 mirror.claim(wired.id, wanted)
-                digests[wired.id] = digest(wired)
+                digests[wired.id] = digest_in(wanted)
             else:
                 parts[wired.id] = set(wanted & mirror.present)
                 digests[wired.id] = DRIFTED
@@ -76,10 +77,10 @@ class _Remains:
     def __init__(self, present: Collection[Element]) -> None:
         self._by_address: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
         self._peers = {
-            (element.vpc_id, link_interface(element.vpc_id, peer, is_consumer=True)): peer
+            (own, link_interface(own, peer, is_consumer=True)): peer
             for known in present
             if known.kind is Kind.LINK
-            for element, peer in ((known, VpcId(known.key)), (link(known.vpc_id, VpcId(known.key)), known.vpc_id))
+            for own, peer in ((known.vpc_id, VpcId(known.key)), (VpcId(known.key), known.vpc_id))
         }
         for element in present:
             if element.kind not in LABELS | {Kind.LINK}:
@@ -127,14 +128,13 @@ def _read(edges: dict[VpcId, Edge]) -> set[Element]:
         present |= ruleset.parse(vpc_id, edge.nft.list_json(f"table {ruleset.TABLE}"))
         interfaces = {interface.index: interface for interface in edge.netlink.links()}
         edge.forget_interfaces()
-        for index, address in edge.netlink.addresses():
-            name = interfaces[index].name if index in interfaces else ""
-            if address.network.prefixlen == 32 and name.startswith("sub-"):
-                present.add(Element(vpc_id, Kind.ADDRESS, str(address.ip), name))
         for route in edge.netlink.routes():
             name = interfaces[route.index].name if route.index in interfaces else ""
-            if name.startswith("link-") and route.destination.subnet_of(TRANSIT_RANGE):
-                present.add(Element(vpc_id, Kind.ROUTE, str(route.destination.network_address), name))
+            address = str(route.destination.network_address)
+            if route.is_local and name.startswith("sub-"):
+                present.add(Element(vpc_id, Kind.ADDRESS, address, name))
+            elif name.startswith("link-"):
+                present.add(Element(vpc_id, Kind.ROUTE, address, name))
         ends.update({(vpc_id, interface.name): interface for interface in interfaces.values()})
     present.update(_whole_links(edges, ends))
     return present

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -123,7 +123,7 @@ def _record(state: Path) -> Path:
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
+def _locked(state: Path) -> Generator[None]:
     descriptor = os.open(state / "holder.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -225,5 +225,5 @@ def _hold(ready: int) -> NoReturn:
 
 
 def _assert_single_thread() -> None:
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1 == threading.active_count(), "enter the user namespace before any thread starts"  # noqa: S101 - a mistake of ours, not of the user's

@@ -1,0 +1,64 @@
+"""Bring a database to the schema that this version knows, or say why that cannot be.
+
+Looking is cheap: Alembic is only loaded when there is something to migrate. A migration is one transaction, so a
+crash leaves the old schema or the new one.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from sqlalchemy import Connection, column, inspect, select, table
+
+from landbridge.domain.errors import OperatorError
+
+HEAD = "0001"
+"""The newest migration; a test compares it with the scripts."""
+
+_VERSIONS = table("alembic_version", column("version_num"))
+_SCRIPTS = Path(__file__).parent / "migrations" / "versions"
+
+
+def schema_version(connection: Connection) -> str | None:
+    """Return which migration a database is at, or None for an empty one.
+
+    Raises:
+        OperatorError: the database is not one of ours.
+    """
+    names = inspect(connection).get_table_names()
+    if "alembic_version" in names:
+        return connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
+    if names:
+        raise OperatorError(
+            "the database holds something else than Landbridge's tables: choose another state directory"
+        )
+    return None
+
+
+def check_is_at_head(version: str | None) -> None:
+    """Refuse a schema other than this version's.
+
+    Raises:
+        OperatorError: the schema is older or newer.
+    """
+    check_is_known(version)
+    if version != HEAD:
+        raise OperatorError(f"the database is at schema {version}, this version needs {HEAD}: start the server once")
+
+
+def check_is_known(version: str | None) -> None:
+    """Refuse the schema of a newer Landbridge.
+
+    Raises:
+        OperatorError: this version has no such migration.
+    """
+    if version is not None and not any(_SCRIPTS.glob(f"{version}_*.py")):
+        raise OperatorError(
+            f"the database is at schema {version}, which a newer Landbridge made; this one knows up to {HEAD}: "
+            "use the newer version or restore an older backup"
+        )
+
+
+def migrate(connection: Connection) -> None:
+    """Run all missing migrations in the connection's transaction."""
+    # Loading Alembic takes longer than everything else at start-up, and is hardly ever needed.
+    import_module("landbridge.store.migrating").upgrade_to_head(connection)

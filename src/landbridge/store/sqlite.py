@@ -1,0 +1,157 @@
+"""Keep everything in one SQLite file: one writer thread, a few readers, each with its own connection.
+
+The file is in WAL mode with synchronous=FULL: readers never wait for the writer, and a commit is on disk when it
+returns. Python's own transaction control is switched off; the BEGINs are ours. That no other process writes to the
+same file is the caller's care (a lock in the state directory).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from landbridge.control.protocols import Clock, ReadTransaction, WriteTransaction
+from landbridge.domain.errors import OperatorError
+from landbridge.store.failures import as_operator_error
+from landbridge.store.reading import Reading
+from landbridge.store.schema import check_is_at_head, check_is_known, migrate, schema_version
+from landbridge.store.writer import GroupWriter
+
+T = TypeVar("T")
+
+_READER_COUNT = 4
+_BUSY_SECONDS = 5
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        """Return the current moment, aware and in UTC."""
+        return datetime.now(UTC)
+
+
+class SqliteStore:
+    """The database in a file (`control.protocols.Store`)."""
+
+    def __init__(self, reading: Engine, writer: GroupWriter | None, engines: tuple[Engine, ...]) -> None:
+        self._reading = reading
+        self._writer = writer
+        self._engines = engines
+        self._readers = ThreadPoolExecutor(_READER_COUNT, thread_name_prefix="landbridge-reader")
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock | None = None, read_only: bool = False) -> Self:
+        """Open the database, creating or migrating it unless `read_only`.
+
+        Raises:
+            OperatorError: it cannot be opened, is damaged, belongs to something else or to a newer version.
+        """
+        reading = _engine(path, may_write=False)
+        writing = None if read_only else _engine(path, may_write=True)
+        engines = (reading,) if writing is None else (writing, reading)
+        try:
+            if writing is not None:
+                _prepare(writing)
+            with reading.connect() as connection:
+                check_is_at_head(schema_version(connection))
+        except BaseException as error:
+            for engine in engines:
+                engine.dispose()
+            if isinstance(error, DBAPIError):
+                raise as_operator_error(error, path) from error
+            raise
+        writer = None if writing is None else GroupWriter(writing, clock or SystemClock())
+        return cls(reading, writer, engines)
+
+    async def read(self, look: Callable[[ReadTransaction], T]) -> T:
+        """Run `look` in a read transaction and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._look, look)
+
+    async def write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in a transaction; when this returns, what it wrote is on disk."""
+        if self._writer is None:
+            raise OperatorError("the database was opened for reading only")
+        return await self._writer.write(work)
+
+    def close(self) -> None:
+        """Finish what waits and close all connections. Closing twice is no error."""
+        if self._writer is not None:
+            self._writer.close()
+        self._readers.shutdown()
+        for engine in self._engines:
+            engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _look(self, look: Callable[[ReadTransaction], T]) -> T:
+        try:
+            with self._reading.connect() as connection:
+                return look(Reading(connection))
+        except DBAPIError as error:
+            raise as_operator_error(error) from error
+        except StopIteration as error:
+            raise RuntimeError("the look let a StopIteration escape, which no future can carry") from error
+
+
+def _engine(path: Path, *, may_write: bool) -> Engine:
+    """Return an engine whose connections begin as we say: a writer takes the lock at once, a reader a snapshot."""
+    mode = "rwc" if may_write else "rw"
+    engine = create_engine(
+        f"sqlite:///file:{quote(str(path.absolute()))}?mode={mode}&uri=true",
+        poolclass=QueuePool,
+        pool_size=1 if may_write else _READER_COUNT,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+    )
+
+    def set_up(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None
+        raw.execute("PRAGMA foreign_keys = ON")
+        raw.execute("PRAGMA synchronous = FULL")
+        if not may_write:
+            raw.execute("PRAGMA query_only = ON")
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if may_write else "BEGIN")
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _prepare(writing: Engine) -> None:
+    """Create or migrate the tables if they are not those of this version."""
+    with writing.connect() as connection:
+        # The mode cannot change inside a transaction, so this goes past SQLAlchemy's BEGIN.
+        _run_raw(connection, "PRAGMA journal_mode = WAL")
+        with connection.begin():
+            version = schema_version(connection)
+            check_is_known(version)
+            try:
+                check_is_at_head(version)
+            except OperatorError:
+                migrate(connection)
+
+
+def _run_raw(connection: Connection, statement: str) -> None:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement)
+    except sqlite3.Error as error:
+        raise DBAPIError(statement, None, error) from error
+    finally:
+        cursor.close()

@@ -1,0 +1,162 @@
+"""Give many small writes the price of one: everything that waits goes into one commit.
+
+One thread owns the only connection that writes. Each work runs in a savepoint, so a work that fails is undone alone;
+nobody hears of success before the commit that holds the work is on disk, and if that commit fails, everybody in it
+hears so. A waiter that has gone away changes nothing for its neighbours.
+"""
+
+from asyncio import AbstractEventLoop, Future, get_running_loop
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from landbridge.control.protocols import Clock, WriteTransaction
+from landbridge.domain.errors import OperatorError
+from landbridge.store.failures import as_operator_error
+from landbridge.store.writing import Writing
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One waiting work, and after its turn what came of it."""
+
+    work: Callable[[WriteTransaction], Any]
+    loop: AbstractEventLoop
+    waiter: Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Wake the waiter; runs in its loop's own thread."""
+        if self.waiter.done():
+            return
+        if self.error is None:
+            self.waiter.set_result(self.result)
+        else:
+            self.waiter.set_exception(self.error)
+
+
+class GroupWriter:
+    """The thread that writes."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = Lock()
+        self._closed = False
+        self._thread = Thread(target=self._serve, name="landbridge-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Callable[[WriteTransaction], T]) -> T:
+        """Run `work` in the next group and return its result once that is on disk."""
+        loop = get_running_loop()
+        job = _Job(work, loop, loop.create_future())
+        # Under the lock, so that no work comes to wait behind the end mark.
+        with self._lock:
+            if self._closed:
+                raise OperatorError("the store is closed: nothing can be written any more")
+            self._waiting.put(job)
+        return cast("T", await job.waiter)
+
+    def close(self) -> None:
+        """Finish what waits, then end the thread."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        connection: Connection | None = None
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if not group:
+                break
+            try:
+                connection = connection or self._engine.connect()
+                self._commit(connection, group)
+            except SQLAlchemyError as error:
+                connection = _abandon(connection)
+                for job in group:
+                    if job.error is None:
+                        job.error = as_operator_error(error)
+                        job.error.__cause__ = error
+            _tell(group)
+        if connection is not None:
+            connection.close()
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        """Wait for work and return all that is there, and whether more may come."""
+        group: list[_Job] = []
+        job = self._waiting.get()
+        while job is not None:
+            if not job.waiter.cancelled():
+                group.append(job)
+            try:
+                # The first one is worth waiting for, the others are taken as they are.
+                job = self._waiting.get_nowait() if group else self._waiting.get()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _commit(self, connection: Connection, group: list[_Job]) -> None:
+        with connection.begin():
+            for job in group:
+                self._run(connection, job)
+
+    def _run(self, connection: Connection, job: _Job) -> None:
+        savepoint = connection.begin_nested()
+        try:
+            job.result = job.work(Writing(connection, self._clock))
+        except BaseException as error:  # Whatever it is belongs to the caller, not to this thread.
+            job.error = _for_the_caller(error)
+            # SQLite may have undone everything by itself (a full disk): then there is no savepoint, this raises,
+            # and the whole group fails. Going on would acknowledge neighbours that are no longer there.
+            savepoint.rollback()
+        else:
+            savepoint.commit()
+
+
+def _for_the_caller(error: BaseException) -> BaseException:
+    if isinstance(error, DBAPIError):
+        shown: BaseException = as_operator_error(error)
+    elif isinstance(error, StopIteration):
+        shown = RuntimeError("the work let a StopIteration escape, which no future can carry")
+    else:
+        return error
+    shown.__cause__ = error
+    return shown
+
+
+def _abandon(connection: Connection | None) -> None:
+    """Drop a connection whose state is unknown; the next group gets a new one."""
+    if connection is not None:
+        connection.invalidate()
+        connection.close()
+
+
+def _tell(group: list[_Job]) -> None:
+    """Wake each loop once, however many of its works are done."""
+    jobs_by_loop: defaultdict[AbstractEventLoop, list[_Job]] = defaultdict(list)
+    for job in group:
+        jobs_by_loop[job.loop].append(job)
+    for loop, jobs in jobs_by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_tell_all, jobs)
+        except RuntimeError:
+            continue  # That loop has been closed: nobody is left to hear it.
+
+
+def _tell_all(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.tell()

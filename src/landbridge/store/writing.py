@@ -1,0 +1,258 @@
+"""Write services, endpoints and permissions, and keep the claims that go with them.
+
+A work that changes intent raises the revision once; what a round reached is written only while the row still is at
+the generation that the round compiled, and raises nothing.
+"""
+
+from datetime import datetime
+from ipaddress import IPv4Address
+
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from landbridge.control.protocols import Clock
+from landbridge.dataplane.model import TRANSIT_RANGE
+from landbridge.domain.addressing import check_wanted_address, host_numbers
+from landbridge.domain.errors import PoolFull, PortsConflict, SubnetFull
+from landbridge.domain.ids import EndpointId, PoolId, ServiceId, VpcId
+from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, Subnet
+from landbridge.store import claims
+from landbridge.store.claims import subnet_ledger, transit_ledger
+from landbridge.store.counting import REVISION, raise_counter
+from landbridge.store.directory import DirectoryWriting
+from landbridge.store.identity import IdentityWriting
+from landbridge.store.reading import Reading
+from landbridge.store.rows import Values, endpoint_values, failure_values, permission_values, service_values
+from landbridge.store.tables import endpoints, permissions, server_port_claims, services, target_addresses
+
+_TRANSIT_NUMBERS = host_numbers(TRANSIT_RANGE)
+
+_ADD_SERVICE = insert(services)
+_ADD_ENDPOINT = insert(endpoints)
+_PORT_OWNERS = select(
+    server_port_claims.c.server_port, server_port_claims.c.protocol, server_port_claims.c.service_id
+).where(server_port_claims.c.nic_id == bindparam("nic_id"))
+_ADD_PORT_CLAIMS = insert(server_port_claims)
+_RELEASE_PORTS = delete(server_port_claims).where(server_port_claims.c.service_id == bindparam("service_id"))
+_this_target = and_(
+    target_addresses.c.pool_id == bindparam("pool"),
+    target_addresses.c.vpc_id == bindparam("vpc"),
+    target_addresses.c.address == bindparam("backend"),
+)
+_TARGET = select(target_addresses.c.transit_address).where(_this_target)
+_FORGET_TARGET = delete(target_addresses).where(_this_target)
+_ADD_TARGET = insert(target_addresses)
+_SERVICE_ON_TARGET = (
+    select(services.c.id)
+    .where(
+        services.c.pool_id == bindparam("pool"),
+        services.c.vpc_id == bindparam("vpc"),
+        services.c.backend_address == bindparam("backend"),
+    )
+    .limit(1)
+)
+_PERMISSION_ID = select(permissions.c.id).where(
+    permissions.c.service_id == bindparam("service_id"), permissions.c.permission == bindparam("permission")
+)
+
+
+class Writing(Reading, DirectoryWriting, IdentityWriting):
+    """One transaction that may write (`control.protocols.WriteTransaction`)."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        super().__init__(connection)
+        self._clock = clock
+        self._raised_revision: int | None = None
+
+    def _revision(self) -> int:
+        if self._raised_revision is None:
+            self._raised_revision = raise_counter(self._connection, REVISION)
+        return self._raised_revision
+
+    def add_service(self, service: EndpointService) -> None:
+        """Store a new service. Bumps the revision."""
+        self._connection.execute(_ADD_SERVICE, service_values(service) | {"revision": self._revision()})
+
+    def update_service(self, service: EndpointService) -> None:
+        """Store a changed service. The caller has raised its generation. Bumps the revision."""
+        before = self.service(service.id)
+        _replace(self._connection, services, service_values(service) | {"revision": self._revision()})
+        if before is not None and _backend_place(before) != _backend_place(service):
+            self._free_target_if_last(before)
+
+    def remove_service(self, id_: ServiceId) -> None:
+        """Forget a service, its permissions and its claims; frees the target address if it was the last."""
+        service = self.service(id_)
+        if service is None:
+            return
+        self._revision()
+        self.release_server_ports(id_)
+        self._connection.execute(delete(permissions).where(permissions.c.service_id == id_))
+        self._connection.execute(delete(services).where(services.c.id == id_))
+        self._free_target_if_last(service)
+
+    def claim_server_ports(self, service: EndpointService) -> None:
+        """Reserve (nic, server port, protocol) for a living service; what it already has it keeps.
+
+        Raises:
+            PortsConflict: another living service on the same NIC has one of them.
+        """
+        nic_id = service.backend.nic_id
+        rows = self._connection.execute(_PORT_OWNERS, {"nic_id": nic_id})
+        owners = {(port, protocol): owner for port, protocol, owner in rows}
+        wanted = dict.fromkeys((mapping.server_port, mapping.protocol) for mapping in service.ports)
+        for port, protocol in wanted:
+            if owners.get((port, protocol), service.id) != service.id:
+                raise PortsConflict(
+                    f"another endpoint service on port_id {nic_id} has server_port {port}: choose another one"
+                )
+        new = [
+            {"nic_id": nic_id, "server_port": port, "protocol": protocol, "service_id": service.id}
+            for port, protocol in wanted
+            if (port, protocol) not in owners
+        ]
+        if new:
+            try:
+                self._connection.execute(_ADD_PORT_CLAIMS, new)
+            except IntegrityError as error:
+                raise PortsConflict(
+                    f"another endpoint service on port_id {nic_id} has one of the server ports: choose others"
+                ) from error
+
+    def release_server_ports(self, id_: ServiceId) -> None:
+        """Free a service's server ports."""
+        self._connection.execute(_RELEASE_PORTS, {"service_id": id_})
+
+    def claim_target_address(self, pool_id: PoolId, vpc_id: VpcId, address: IPv4Address) -> IPv4Address:
+        """Return the transit address that stands for a backend address, choosing one at first use.
+
+        Raises:
+            PoolFull: no transit address is free.
+        """
+        target = {"pool": pool_id, "vpc": vpc_id, "backend": address}
+        transit = self._connection.execute(_TARGET, target).scalar_one_or_none()
+        if transit is None:
+            transit = self._claim_transit(pool_id, "target", _target_owner(vpc_id, address))
+            row = {"pool_id": pool_id, "vpc_id": vpc_id, "address": address, "transit_address": transit}
+            self._connection.execute(_ADD_TARGET, row)
+        return transit
+
+    def _free_target_if_last(self, service: EndpointService) -> None:
+        address = service.backend.address
+        target = {"pool": service.pool_id, "vpc": service.vpc_id, "backend": address}
+        if self._connection.execute(_SERVICE_ON_TARGET, target).first() is not None:
+            return
+        transit = self._connection.execute(_TARGET, target).scalar_one_or_none()
+        if transit is not None:
+            self._connection.execute(_FORGET_TARGET, target)
+            owner = _target_owner(service.vpc_id, address)
+            transit_ledger.free(self._connection, service.pool_id, transit, "target", owner)
+
+    def claim_endpoint_address(
+        self, endpoint_id: EndpointId, subnet: Subnet, wanted: IPv4Address | None
+    ) -> IPv4Address:
+        """Reserve an address of the subnet for an endpoint, `wanted` or a free one.
+
+        Raises:
+            AddressTaken: `wanted` is in use, by an endpoint, a NIC, or the gateway.
+            AddressOutsideSubnet: `wanted` is no host address of the subnet.
+            SubnetFull: no address is free.
+        """
+        if wanted is not None:
+            check_wanted_address(subnet, wanted)
+            subnet_ledger.claim(self._connection, subnet.id, wanted, "endpoint", endpoint_id)
+            return wanted
+        numbers = host_numbers(subnet.cidr)
+        address = subnet_ledger.claim_any(self._connection, subnet.id, numbers, subnet.gateway, "endpoint", endpoint_id)
+        if address is None:
+            raise SubnetFull(f"subnet {subnet.cidr} has no free address: delete an endpoint or use another subnet")
+        return address
+
+    def claim_transit_address(self, pool_id: PoolId, endpoint_id: EndpointId) -> IPv4Address:
+        """Reserve a source transit address: one that nobody had, or else the longest free one.
+
+        Raises:
+            PoolFull: no transit address is free.
+        """
+        return self._claim_transit(pool_id, "endpoint", endpoint_id)
+
+    def _claim_transit(self, pool_id: PoolId, kind: str, owner: str) -> IPv4Address:
+        address = transit_ledger.claim_any(
+            self._connection, pool_id, _TRANSIT_NUMBERS, TRANSIT_RANGE.network_address, kind, owner
+        )
+        if address is None:
+            raise PoolFull("no transit address is free: delete endpoints or services that are not needed")
+        return address
+
+    def claim_marker(self) -> int:
+        """Return a marker that nobody had in the last 24 hours: 2^24 + n, within 32 bits."""
+        return claims.claim_marker(self._connection)
+
+    def add_endpoint(self, endpoint: Endpoint) -> None:
+        """Store a new endpoint whose addresses are claimed. Bumps the revision."""
+        self._connection.execute(_ADD_ENDPOINT, endpoint_values(endpoint) | {"revision": self._revision()})
+
+    def update_endpoint(self, endpoint: Endpoint) -> None:
+        """Store a changed endpoint. The caller has raised its generation. Bumps the revision."""
+        _replace(self._connection, endpoints, endpoint_values(endpoint) | {"revision": self._revision()})
+
+    def remove_endpoint(self, id_: EndpointId) -> None:
+        """Forget an endpoint and free its addresses."""
+        endpoint = self.endpoint(id_)
+        if endpoint is None:
+            return
+        self._revision()
+        self._connection.execute(delete(endpoints).where(endpoints.c.id == id_))
+        subnet_ledger.free(self._connection, endpoint.subnet_id, endpoint.address, "endpoint", id_)
+        transit_ledger.free(self._connection, endpoint.pool_id, endpoint.transit_address, "endpoint", id_)
+        claims.free_marker(self._connection, endpoint.marker, self._clock.now())
+
+    def record_service_outcome(self, id_: ServiceId, generation: int, failure: Failure | None) -> bool:
+        """Write back what a round reached, if the service still is at `generation`.
+
+        Success sets observed_generation and clears last_error; a failure sets last_error. Does not bump
+        the revision. Returns whether a row was written.
+        """
+        values = failure_values(failure)
+        if failure is None:
+            values |= {"observed_generation": generation}
+        return _record(self._connection, services, id_, generation, values)
+
+    def record_endpoint_outcome(self, id_: EndpointId, generation: int, failure: Failure | None) -> bool:
+        """Write back what a round reached, if the endpoint still is at `generation`.
+
+        As for services; success also clears cut_requested_at.
+        """
+        values = failure_values(failure)
+        if failure is None:
+            cleared: datetime | None = None
+            values |= {"observed_generation": generation, "cut_requested_at": cleared}
+        return _record(self._connection, endpoints, id_, generation, values)
+
+    def add_permission(self, permission: Permission) -> None:
+        """Store a permission entry; one that the service already has is left as it is."""
+        same = {"service_id": permission.service_id, "permission": permission.permission}
+        if self._connection.execute(_PERMISSION_ID, same).first() is None:
+            self._connection.execute(insert(permissions), permission_values(permission))
+
+    def remove_permission(self, service_id: ServiceId, permission: str) -> None:
+        """Forget an entry by its text; an absent one is no error."""
+        this = (permissions.c.service_id == service_id, permissions.c.permission == permission)
+        self._connection.execute(delete(permissions).where(*this))
+
+
+def _replace(connection: Connection, table: Table, values: Values) -> None:
+    connection.execute(update(table).where(table.c.id == bindparam("this_id")), values | {"this_id": values["id"]})
+
+
+def _record(connection: Connection, table: Table, id_: str, generation: int, values: Values) -> bool:
+    this = (table.c.id == id_, table.c.generation == generation)
+    return connection.execute(update(table).where(*this).values(values)).rowcount == 1
+
+
+def _backend_place(service: EndpointService) -> tuple[PoolId, VpcId, IPv4Address]:
+    return service.pool_id, service.vpc_id, service.backend.address
+
+
+def _target_owner(vpc_id: VpcId, address: IPv4Address) -> str:
+    return f"{vpc_id}/{address}"

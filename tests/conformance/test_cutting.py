@@ -1,0 +1,133 @@
+"""What is taken away ends at once, for good, and alone. Stubborn hosts ignore resets and go on sending."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from conformance.topology import address_of
+from conformance.world import NOTHING, Answer, Attempt, World
+from landbridge.dataplane.model import PortForward
+from landbridge.domain.ids import EndpointId
+
+pytestmark = pytest.mark.packets
+
+
+@pytest.mark.parametrize(("client", "backend"), [("red-client", "blue-backend"), ("red-stubborn", "blue-stubborn")])
+def test_removing_an_endpoint_ends_its_connections_and_no_others(world: World, client: str, backend: str):
+    service = world.service(backend, 80)
+    doomed = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    neighbour = world.endpoint("red-web", "10.0.0.101", service, {80: 80})
+    world.wire(service, doomed, neighbour)
+    flow, other = world.probe.open(client, doomed.address, 80), world.probe.open(client, neighbour.address, 80)
+    assert flow.exchange().flows
+
+    world.unwire(doomed)
+
+    assert flow.exchange(0.7) == NOTHING
+    assert other.exchange().flows
+
+
+def test_removing_an_endpoint_in_the_services_own_vpc_ends_its_connections(world: World):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("blue-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open("blue-client", endpoint.address, 80)
+    assert flow.exchange().flows
+
+    world.unwire(endpoint)
+
+    assert flow.exchange(0.7) == NOTHING
+
+
+def test_removing_endpoint_and_service_in_one_plan_ends_the_connections(world: World):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-stubborn", endpoint.address, 80)
+    assert flow.exchange().flows
+
+    world.unwire(service, endpoint)
+
+    assert flow.exchange(0.7) == NOTHING
+
+
+@pytest.mark.parametrize("same", ["address", "address-and-transit-address"])
+@pytest.mark.parametrize("plans", ["two-plans", "one-plan"])
+def test_a_later_endpoint_with_the_same_address_does_not_revive_a_connection(world: World, same: str, plans: str):
+    service = world.service("blue-stubborn", 80)
+    earlier = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    later = replace(earlier, id=EndpointId(str(uuid4())))
+    if same == "address":
+        later = replace(later, transit_address=world.transit_address())
+    world.wire(service, earlier)
+    flow = world.probe.open("red-stubborn", earlier.address, 80)
+    assert flow.exchange().flows
+
+    if plans == "one-plan":
+        assert world.apply({earlier.id: None, later.id: later}) == {}
+    else:
+        world.unwire(earlier)
+        world.wire(later)
+
+    assert flow.exchange(1.0) == NOTHING
+    answer = world.reach("red-stubborn", later.address, 80)
+    assert answer == Answer("blue-stubborn", 80, later.transit_address)
+
+
+def test_changing_one_forward_leaves_connections_on_the_other_ports_alone(world: World):
+    service = world.service("blue-stubborn", 80, 8080, 9000)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80, 81: 8080})
+    world.wire(service, endpoint)
+    unchanged = world.probe.open("red-stubborn", endpoint.address, 80)
+    changed = world.probe.open("red-stubborn", endpoint.address, 81)
+    assert unchanged.exchange().flows
+    assert changed.exchange().flows
+
+    world.wire(replace(endpoint, forwards=(PortForward(80, 80), PortForward(81, 9000))))
+
+    assert changed.exchange(0.7) == NOTHING
+    assert unchanged.exchange().flows
+    answer = world.reach("red-client", endpoint.address, 81)
+    assert answer == Answer("blue-stubborn", 9000, endpoint.transit_address)
+
+
+def test_a_forward_may_be_added_and_taken_away_beside_living_connections(world: World):
+    service = world.service("blue-backend", 80, 8080)
+    narrow = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    wide = replace(narrow, forwards=(PortForward(80, 80), PortForward(81, 8080)))
+    world.wire(service, narrow)
+    flow = world.probe.open("red-client", narrow.address, 80)
+
+    world.wire(wide)
+    assert world.reach("red-client", narrow.address, 81) == Answer("blue-backend", 8080, narrow.transit_address)
+    world.wire(narrow)
+
+    assert world.nobody_reaches(Attempt("red-client", narrow.address, 81))
+    assert flow.exchange().flows
+
+
+def test_a_service_that_moves_to_another_nic_takes_new_connections_there(world: World):
+    before, after = world.service("blue-stubborn", 80), world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", before, {80: 80})
+    world.wire(before, endpoint)
+    flow = world.probe.open("red-stubborn", endpoint.address, 80)
+    assert flow.exchange().flows
+
+    moved = replace(endpoint, target_transit_address=after.transit_address)
+    world.wire(replace(after, id=before.id), moved)
+
+    assert flow.exchange(0.7) == NOTHING
+    assert world.reach("red-client", endpoint.address, 80) == Answer("blue-backend", 80, endpoint.transit_address)
+
+
+def test_a_connection_survives_a_service_that_gets_more_ports(world: World):
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-client", endpoint.address, 80)
+
+    world.wire(replace(service, server_ports=(80, 8080)))
+
+    assert flow.exchange().flows
+    assert address_of("blue-backend") == service.address

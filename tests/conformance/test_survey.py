@@ -1,0 +1,139 @@
+"""A driver sees what is really there, adopts it, and mends what somebody broke."""
+
+from dataclasses import replace
+
+import pytest
+
+from conformance.world import Answer, Attempt, World
+from landbridge.dataplane.model import PortForward, digest
+from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
+
+pytestmark = pytest.mark.packets
+
+
+def test_a_new_driver_adopts_what_it_finds(world: World):
+    service = world.service("blue-backend", 80, 8080)
+    things = [
+        service,
+        world.endpoint("red-web", "10.0.0.100", service, {80: 80, 81: 8080}, ["10.0.0.8/29", "10.0.1.0/24"]),
+        world.endpoint("blue-web", "10.0.0.100", service, {80: 80}),
+        world.endpoint("green-web", "10.0.0.100", service, {80: 80}, []),
+    ]
+    world.wire(*things)
+    expected = {thing.id: digest(thing) for thing in things}
+    assert world.driver.survey(things) == expected
+
+    adopting = world.plane.new_driver()
+    try:
+        assert adopting.survey(things) == expected
+        assert adopting.observe(list(expected)) == expected
+        assert diff({thing.id: thing for thing in things}, adopting.survey(things)) == Plan()
+    finally:
+        adopting.close()
+
+
+def test_every_part_that_somebody_takes_away_is_missed_and_mended(world: World):
+    service = world.service("blue-backend", 8080)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 8080}, ["10.0.0.10/32"])
+    world.wire(service, endpoint)
+    expected = {thing.id: digest(thing) for thing in (service, endpoint)}
+    answer = Answer("blue-backend", 8080, endpoint.transit_address)
+    assert world.reach("red-client", endpoint.address, 80) == answer
+    sabotages = world.plane.sabotages()
+    assert sabotages
+
+    for sabotage in sabotages:
+        sabotage.do()
+        assert world.driver.survey((service, endpoint)) != expected, f"{sabotage.what} was not noticed"
+        assert world.sweep(service, endpoint) == {}, sabotage.what
+        assert world.driver.survey((service, endpoint)) == expected, f"{sabotage.what} was not mended"
+        assert world.reach("red-client", endpoint.address, 80) == answer, f"nothing passes after {sabotage.what}"
+
+
+def test_a_restarted_driver_mends_too(world: World):
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    for sabotage in world.plane.sabotages()[:2]:
+        sabotage.do()
+
+    restarted = world.plane.new_driver()
+    try:
+        observed = restarted.survey((service, endpoint))
+        plan = diff({service.id: service, endpoint.id: endpoint}, observed)
+        assert plan != Plan()
+        assert restarted.apply(plan) == {}
+    finally:
+        restarted.close()
+
+    assert world.reach("red-client", endpoint.address, 80) == Answer("blue-backend", 80, endpoint.transit_address)
+
+
+def test_what_differs_from_what_is_expected_is_brought_to_it(world: World):
+    service = world.service("blue-backend", 80, 8080)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    changed = replace(endpoint, forwards=(PortForward(80, 8080),))
+
+    assert world.driver.survey((service, changed))[changed.id] != digest(changed)
+    assert world.sweep(service, changed) == {}
+
+    assert world.driver.survey((service, changed))[changed.id] == digest(changed)
+    assert world.reach("red-client", endpoint.address, 80) == Answer("blue-backend", 8080, endpoint.transit_address)
+
+
+def test_what_nobody_wants_any_more_is_found_by_a_new_driver_and_goes(world: World):
+    service = world.service("blue-backend", 80)
+    kept = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    stale = world.endpoint("red-web", "10.0.0.101", service, {80: 80})
+    world.wire(service, kept, stale)
+    assert world.reach("red-client", stale.address, 80) is not None
+
+    sweeping = world.plane.new_driver()
+    try:
+        observed = sweeping.survey((service, kept))
+        assert set(observed) == {service.id, kept.id, stale.id}
+        plan = diff({service.id: service, kept.id: kept}, observed)
+        assert plan.steps == (Remove(stale.id),)
+        assert sweeping.apply(Plan(plan.steps, is_sweep=True)) == {}
+    finally:
+        sweeping.close()
+
+    assert world.nobody_reaches(Attempt("red-client", stale.address, 80))
+    assert world.reach("red-client", kept.address, 80) is not None
+
+
+def test_what_belongs_to_another_instance_is_neither_reported_nor_touched(world: World):
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-client", endpoint.address, 80)
+
+    stranger = world.plane.new_driver("somebody-else")
+    try:
+        assert stranger.survey((service, endpoint)) == {}
+        assert stranger.observe([service.id, endpoint.id]) == {}
+        stranger.apply(Plan((Remove(service.id), Remove(endpoint.id)), is_sweep=True))
+    finally:
+        stranger.close()
+
+    assert flow.exchange().flows
+    assert world.driver.survey((service, endpoint)) == {thing.id: digest(thing) for thing in (service, endpoint)}
+
+
+def test_traffic_goes_on_while_a_new_driver_surveys_and_applies_everything_again(world: World):
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.8/29"])
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-client", endpoint.address, 80)
+    assert flow.exchange(0.1).flows
+
+    for _ in range(3):
+        restarted = world.plane.new_driver()
+        try:
+            restarted.survey((service, endpoint))
+            again = Plan((Ensure(service, is_repair=True), Ensure(endpoint, is_repair=True)), is_sweep=True)
+            assert restarted.apply(again) == {}
+        finally:
+            restarted.close()
+        assert flow.exchange(0.1).flows
