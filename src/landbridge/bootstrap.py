@@ -128,7 +128,7 @@ class _Server:
         keys = open_state_keys(self.state.path)
         telemetry = Telemetry(self.settings.driver, pool_of(self.settings.region))
         async with contextlib.AsyncExitStack() as stack:
-            store = SqliteStore.open(self.state.database, SystemClock())
+            store = SqliteStore.open(self.state.database, clock=SystemClock())
             stack.callback(store.close)
             if self.lab is not None:
                 await store_lab(store, self.lab, keys.sealing_key)
@@ -344,7 +344,7 @@ def plan(settings: Settings, state_path: Path) -> Plan:
     except user_namespace.NoHolder as error:
         raise OperatorError(f"{error}; start `landbridge serve --state {state_path}` first") from error
     driver = LinuxDriver(namespaces, state.instance(), region)
-    store = SqliteStore.open(state.database, SystemClock(), read_only=True)
+    store = SqliteStore.open(state.database, clock=SystemClock(), read_only=True)
     try:
         return asyncio.run(store.read(lambda tx: plan_everything(tx, driver)))
     finally:

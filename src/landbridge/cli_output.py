@@ -200,9 +200,10 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for number, header in enumerate(headers):
+        # The first column has the id, which people copy: it is the last one to be folded.
+        table.add_column(header, overflow="fold", no_wrap=number == 0)
     for row in rows:
         # Text, not str: rich would read [brackets] of a tenant as its own markup.
         table.add_row(*(Text(cell, style=_STATUS_STYLES.get(cell, "")) for cell in row))

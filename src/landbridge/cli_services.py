@@ -38,6 +38,7 @@ def service() -> None:
     "--server-type",
     required=True,
     type=click.Choice([one.value for one in ServerType], case_sensitive=False),
+    metavar="VM|VIP|LB",
     help="What the backend is: a machine, a virtual IP, a load balancer.",
 )
 @click.option(

@@ -254,7 +254,7 @@ class Client:
         asked_for = {key: value for key, value in (query or {}).items() if value is not None}
         reply = self._transport.send(method, path, asked_for, body)
         if reply.status >= 300:
-            raise _api_error(reply)
+            raise api_error(reply)
         return reply
 
     def _object(
@@ -336,7 +336,7 @@ def _records(reply: Reply, member: str) -> list[Mapping[str, object]]:
     return cast("list[Mapping[str, object]]", records)
 
 
-def _api_error(reply: Reply) -> ApiError:
+def api_error(reply: Reply) -> ApiError:
     """Read every error form of contract 1.7: nested, flat, both, and Keystone's."""
     members: Mapping[str, object] = cast("Mapping[str, object]", reply.body) if isinstance(reply.body, dict) else {}
     nested_error = members.get("error")

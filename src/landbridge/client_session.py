@@ -16,8 +16,9 @@ from keystoneauth1.session import Session
 from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import SDKException
+from requests import Response
 
-from landbridge.client import ApiError, Client, ClientError, NoCredentials, NotInCatalogue, Query, Reply, Unreachable
+from landbridge.client import Client, ClientError, NoCredentials, NotInCatalogue, Query, Reply, Unreachable, api_error
 
 SERVICE_TYPE = "vpcep"
 REQUEST_TIMEOUT_SECONDS = 60.0
@@ -68,12 +69,16 @@ class KeystoneTransport:
                 headers={"Accept": "application/json"},
                 raise_exc=False,
             )
-        try:
-            parsed = cast("object", response.json()) if response.content else None
-        except ValueError:
-            parsed = None
-        request_id = response.headers.get("X-Request-Id") or response.headers.get("X-Openstack-Request-Id")
-        return Reply(response.status_code, parsed, request_id)
+        return _reply(response)
+
+
+def _reply(response: Response) -> Reply:
+    try:
+        body = cast("object", response.json()) if response.content else None
+    except ValueError:
+        body = None
+    request_id = response.headers.get("X-Request-Id") or response.headers.get("X-Openstack-Request-Id")
+    return Reply(response.status_code, body, request_id)
 
 
 def _region(cloud: str | None) -> CloudRegion:
@@ -137,9 +142,8 @@ def _explained(url: str) -> Generator[None]:
     try:
         yield
     except keystone_errors.HttpError as error:
-        raise ApiError(
-            error.http_status, str(error.http_status), error.message or "refused", error.request_id
-        ) from error
+        answer = Reply(error.http_status, None, error.request_id) if error.response is None else _reply(error.response)
+        raise api_error(answer) from error
     except keystone_errors.SSLError as error:
         raise Unreachable(f"cannot trust {_without_secrets(url)}: {_first_line(error)}; set OS_CACERT") from error
     except keystone_errors.ConnectTimeout as error:

@@ -5,7 +5,8 @@ pytest as an ordinary user (`test_rootless.py`), which is told by the environmen
 """
 
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,18 @@ import pytest
 
 from conformance.linux_plane import LinuxPlane
 from conformance.memory_plane import MemoryPlane
+from conformance.rootless_run import RootlessRun
 from conformance.world import Plane, World
 from landbridge.drivers.linux import user_namespace
 
-CHILD_OF_ROOTLESS_TEST = os.environ.get("LANDBRIDGE_CONFORMANCE") == "linux-rootless"
+IS_CHILD = os.environ.get("LANDBRIDGE_CONFORMANCE") == "linux-rootless"
+ROOTLESS_TEST = "test_rootless.py"
+ROOTLESS_RUN = pytest.StashKey[RootlessRun]()
+
+collect_ignore = [ROOTLESS_TEST] if IS_CHILD else []
 
 _state: Path | None = None
-if CHILD_OF_ROOTLESS_TEST:
+if IS_CHILD:
     assert not user_namespace.is_privileged()
     _state = Path(tempfile.mkdtemp(prefix="landbridge-conformance-"))
     _namespaces = user_namespace.enter(_state)
@@ -40,16 +46,50 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    del config
+    run = config.stash.get(ROOTLESS_RUN, None)
+    if run is not None:
+        run.clean_up()
     if _state is not None:
         user_namespace.release(_state)
-        shutil.rmtree(_state, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == ROOTLESS_TEST)  # last, so that its child has had its time
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # The child runs beside the other tests here: both wait most of the time.
+    is_wanted = any(each.path.name == ROOTLESS_TEST for each in item.session.items)
+    if is_wanted and ROOTLESS_RUN not in item.config.stash:
+        item.config.stash[ROOTLESS_RUN] = RootlessRun()
+
+
+@pytest.fixture
+def rootless_run(request: pytest.FixtureRequest) -> RootlessRun:
+    return request.config.stash[ROOTLESS_RUN]
+
+
+@pytest.fixture
+def linux_test_names() -> set[str]:
+    """Collect the names of all tests of the Linux driver afresh: this very run may be of some tests only."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(Path(__file__).parent),
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return {line.replace("linux-root", "linux-rootless") for line in listed.splitlines() if "[linux-root" in line}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "plane" not in metafunc.fixturenames:
         return
-    if CHILD_OF_ROOTLESS_TEST:
+    if IS_CHILD:
         drivers = [pytest.param("linux-rootless", marks=pytest.mark.packets)]
     else:
         drivers = [pytest.param("linux-root", marks=[pytest.mark.packets, ONLY_WITH_ROOT])]

@@ -42,6 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 _TICK_SECONDS = 0.01
 _RECORD = b"0123456789"
+_SIGN_OF_LIFE_BYTES = 3 * len(_RECORD)
 _CHUNK = 1 << 16
 _FOR_THIS_HOST = 0  # PACKET_HOST, see packet(7)
 _ETHERTYPE_IPV4 = 0x0800
@@ -135,7 +136,19 @@ class LinuxFlow:
         self.client, self.backend = client, backend
         self.seen_source = seen_source
 
-    def exchange(self, seconds: float = BRIEFLY) -> Exchange:
+    def is_alive(self) -> bool:
+        return self._probe.run(self._is_alive())
+
+    async def _is_alive(self) -> bool:
+        deadline, before = time.monotonic() + PATIENTLY, self._received()
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_TICK_SECONDS)
+            after = self._received()
+            if all(now - then >= _SIGN_OF_LIFE_BYTES for now, then in zip(after, before, strict=True)):
+                return True
+        return False
+
+    def exchange(self, seconds: float) -> Exchange:
         return self._probe.run(self._exchange(seconds))
 
     async def _exchange(self, seconds: float) -> Exchange:
@@ -257,11 +270,11 @@ class LinuxProbe:
 
         return self.run(all_of_them())
 
-    def is_refused(self, host: str, address: IPv4Address, port: int) -> bool:
-        async def knock() -> bool:
+    def refuses_each(self, attempts: Sequence[Attempt]) -> list[bool]:
+        async def knock(attempt: Attempt) -> bool:
             try:
                 async with asyncio.timeout(BRIEFLY):
-                    connection, _ = await self._connect(Attempt(host, address, port))
+                    connection, _ = await self._connect(attempt)
             except TimeoutError:
                 return False
             except OSError:
@@ -269,7 +282,10 @@ class LinuxProbe:
             _abort(connection)
             return False
 
-        return self.run(knock())
+        async def all_of_them() -> list[bool]:
+            return await asyncio.gather(*map(knock, attempts))
+
+        return self.run(all_of_them())
 
     def open(self, host: str, address: IPv4Address, port: int, source_port: int | None = None) -> Flow:
         async def connect() -> LinuxFlow:
@@ -303,23 +319,26 @@ class LinuxProbe:
 
         return self.run(ask())
 
-    def ping(self, host: str, address: IPv4Address, timeout: float = BRIEFLY) -> bool:
-        async def echo() -> bool:
-            asking = self.hosts[host].socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-            token = struct.pack("!I", next(self._tokens))
-            try:
-                asking.sendto(_icmp_echo(token), (str(address), 0))
-                async with asyncio.timeout(timeout):
-                    while True:
-                        packet = await self._loop.sock_recv(asking, _CHUNK)
-                        if packet[20] == 0 and packet[28:32] == token and packet[12:16] == address.packed:
-                            return True
-            except OSError:
-                return False
-            finally:
-                asking.close()
+    def ping_each(self, pings: Sequence[tuple[str, IPv4Address]]) -> list[bool]:
+        async def all_of_them() -> list[bool]:
+            return await asyncio.gather(*(self._ping(host, address) for host, address in pings))
 
-        return self.run(echo())
+        return self.run(all_of_them())
+
+    async def _ping(self, host: str, address: IPv4Address) -> bool:
+        asking = self.hosts[host].socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        token = struct.pack("!I", next(self._tokens) & 0xFFFFFFFF)
+        try:
+            asking.sendto(_icmp_echo(token), (str(address), 0))
+            async with asyncio.timeout(BRIEFLY):
+                while True:
+                    packet = await self._loop.sock_recv(asking, _CHUNK)
+                    if packet[20] == 0 and packet[28:32] == token and packet[12:16] == address.packed:
+                        return True
+        except OSError:  # a time-out is one too
+            return False
+        finally:
+            asking.close()
 
     async def _transfer(self, host: str, address: IPv4Address, port: int, order: bytes, size: int) -> None:
         connection = self.hosts[host].socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -69,7 +69,10 @@ class MemoryFlow:
     def seen_source(self) -> tuple[IPv4Address, int]:
         return self.to_client.destination, self.to_client.destination_port
 
-    def exchange(self, seconds: float = BRIEFLY) -> Exchange:
+    def is_alive(self) -> bool:
+        return self.exchange(0) == Exchange(1, 1)
+
+    def exchange(self, seconds: float) -> Exchange:
         del seconds
         forth, back = self.network.send(self.to_backend), self.network.send(self.to_client)
         return Exchange(
@@ -107,11 +110,13 @@ class MemoryProbe:
             for each in attempts
         ]
 
-    def is_refused(self, host: str, address: IPv4Address, port: int) -> bool:
-        emission = self._send(host, address, port, None, TCP)
-        there = self.network.send(_packet(emission))
+    def refuses_each(self, attempts: Sequence[Attempt]) -> list[bool]:
+        return [self._refuses(each) for each in attempts]
+
+    def _refuses(self, attempt: Attempt) -> bool:
+        there = self.network.send(_packet(self._send(attempt.host, attempt.address, attempt.port, None, TCP)))
         # A host resets what it does not listen for; an edge never does.
-        return there is not None and there.host is not None and port not in topology.SERVER_PORTS
+        return there is not None and there.host is not None and attempt.port not in topology.SERVER_PORTS
 
     def open(self, host: str, address: IPv4Address, port: int, source_port: int | None = None) -> Flow:
         emission = self._send(host, address, port, source_port, TCP)
@@ -127,9 +132,10 @@ class MemoryProbe:
         del timeout
         return self._is_answered(self._send(host, address, port, None, UDP))
 
-    def ping(self, host: str, address: IPv4Address, timeout: float = BRIEFLY) -> bool:
-        del timeout
-        return self.network.send(_packet(self._send(host, address, 0, 0, ICMP))) is not None
+    def ping_each(self, pings: Sequence[tuple[str, IPv4Address]]) -> list[bool]:
+        return [
+            self.network.send(_packet(self._send(host, address, 0, 0, ICMP))) is not None for host, address in pings
+        ]
 
     def emit_each(self, emissions: Sequence[Emission]) -> list[Arrival | None]:
         arrivals: list[Arrival | None] = []

@@ -9,8 +9,6 @@ from conformance.linux_probe import LinuxProbe
 from conformance.topology import CLOSED_PORT, address_of
 from conformance.world import PATIENTLY, Answer, Attempt, Emission, World
 
-pytestmark = pytest.mark.packets
-
 GATEWAY = IPv4Address("10.0.0.1")
 
 
@@ -20,8 +18,7 @@ def test_between_subnets_of_one_vpc_everything_is_routed(world: World):
     assert world.reach("red-client", far, 80) == Answer("red-far", 80, near)
     assert world.reach("red-far", near, 9000) == Answer("red-client", 9000, far)
     assert world.probe.ask_by_udp("red-client", far, 80, PATIENTLY) == Answer("red-far", 80, near)
-    assert world.probe.ping("red-client", far, PATIENTLY)
-    assert world.probe.ping("red-far", near, PATIENTLY)
+    assert world.probe.ping_each([("red-client", far), ("red-far", near)]) == [True, True]
 
 
 def test_the_same_address_is_another_host_in_each_vpc(world: World):
@@ -50,16 +47,15 @@ def test_the_edge_answers_echo_requests_for_endpoints_and_for_nothing_else(world
     service = world.service("blue-backend", 80)
     endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
 
-    assert not world.probe.ping("red-client", endpoint.address)
+    in_red = [("red-client", endpoint.address), ("red-far", endpoint.address)]
+    elsewhere = [("red-client", GATEWAY), ("red-far", GATEWAY), ("green-client", endpoint.address)]
+
+    assert world.probe.ping_each(in_red) == [False, False]
     world.wire(service, endpoint)
 
-    assert world.probe.ping("red-client", endpoint.address)
-    assert world.probe.ping("red-far", endpoint.address)
-    assert not world.probe.ping("red-client", GATEWAY)
-    assert not world.probe.ping("red-far", GATEWAY)
-    assert not world.probe.ping("green-client", endpoint.address)
+    assert world.probe.ping_each([*in_red, *elsewhere]) == [True, True, False, False, False]
     world.unwire(endpoint)
-    assert not world.probe.ping("red-client", endpoint.address)
+    assert world.probe.ping_each(in_red) == [False, False]
 
 
 def test_the_edge_is_silent_on_ports_that_are_not_mapped(world: World):
@@ -67,10 +63,14 @@ def test_the_edge_is_silent_on_ports_that_are_not_mapped(world: World):
     endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
     world.wire(service, endpoint)
 
-    assert not world.probe.is_refused("red-client", endpoint.address, CLOSED_PORT)
-    assert not world.probe.is_refused("red-far", endpoint.address, CLOSED_PORT)
-    assert not world.probe.is_refused("red-client", GATEWAY, CLOSED_PORT)
-    assert world.probe.is_refused("red-client", address_of("red-far"), CLOSED_PORT), "a host does say no"
+    at_the_edge = [
+        Attempt("red-client", endpoint.address, CLOSED_PORT),
+        Attempt("red-far", endpoint.address, CLOSED_PORT),
+        Attempt("red-client", GATEWAY, CLOSED_PORT),
+    ]
+    at_a_host = Attempt("red-client", address_of("red-far"), CLOSED_PORT)
+
+    assert world.probe.refuses_each([*at_the_edge, at_a_host]) == [False, False, False, True]
 
 
 @pytest.mark.linux_only

@@ -10,7 +10,7 @@ from conformance.topology import BULK_PORT
 from conformance.world import World
 from landbridge.dataplane.model import Binding
 
-pytestmark = [pytest.mark.packets, pytest.mark.linux_only]
+pytestmark = pytest.mark.linux_only
 
 TEN_MEGABYTES = 10_000_000
 OFFLOADS = [word for name in ("tso", "gso", "gro", "tx", "rx") for word in (name, "off")]

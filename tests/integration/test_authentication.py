@@ -47,11 +47,12 @@ def signed(
         query_params=[tuple(pair.split("=", 1)) for pair in query.split("&") if pair],
         header_params={"Content-Type": "application/json", "X-Project-Id": project_id},
         body=body,
+        signing_algorithm="SDK-HMAC-SHA256",
     )
     if at is not None:
         request.header_params["X-Sdk-Date"] = at.strftime("%Y%m%dT%H%M%SZ")
     credentials = BasicCredentials(access_key, secret_key, project_id)
-    return dict(credentials.sign_request(request, "SDK-HMAC-SHA256").header_params)
+    return dict(credentials.sign_request(request).header_params)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -483,10 +483,12 @@ class TestSigningIn:
             "project_domain_name": "acme",
         }
         described = {"clouds": {"lab": {"auth": auth, "region_name": "lab-1"}}}
-        (tmp_path / "clouds.yaml").write_text(json.dumps(described))
+        file = tmp_path / "clouds.yaml"
+        file.write_text(json.dumps(described))
         cloud.answer("GET", SERVICES, {"endpoint_services": [], "total_count": 0})
 
-        result = run("service", "list", "--os-cloud", "lab", "--json", **dict.fromkeys(cloud.settings))
+        settings = {**dict.fromkeys(cloud.settings), "OS_CLIENT_CONFIG_FILE": str(file)}
+        result = run("service", "list", "--os-cloud", "lab", "--json", **settings)
 
         assert result.exit_code == 0, result.stderr
         assert json.loads(result.stdout) == []

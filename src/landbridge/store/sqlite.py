@@ -22,7 +22,7 @@ from landbridge.control.protocols import Clock, ReadTransaction, WriteTransactio
 from landbridge.domain.errors import OperatorError
 from landbridge.store.failures import as_operator_error
 from landbridge.store.reading import Reading
-from landbridge.store.schema import check_is_at_head, check_is_known, migrate, schema_version
+from landbridge.store.schema import HEAD, check_is_at_head, check_is_known, create, migrate, schema_version
 from landbridge.store.writer import GroupWriter
 
 T = TypeVar("T")
@@ -141,9 +141,9 @@ def _prepare(writing: Engine) -> None:
         with connection.begin():
             version = schema_version(connection)
             check_is_known(version)
-            try:
-                check_is_at_head(version)
-            except OperatorError:
+            if version is None:
+                create(connection)
+            elif version != HEAD:
                 migrate(connection)
 
 

@@ -47,10 +47,11 @@ def test_what_nft_lists_reads_back_as_the_same_elements():
         {
             "map": {
                 "name": "listeners",
+                "map": "ipv4_addr . inet_service",
                 "elem": [[{"concat": ["10.0.0.100", 80]}, {"concat": ["198.19.130.1", 8080]}]],
             }
         },
-        {"map": {"name": "segments", "elem": [["10.0.0.100", 1360]]}},
+        {"map": {"name": "segments", "map": "integer", "elem": [["10.0.0.100", 1360]]}},
         {
             "set": {
                 "name": "allowed",

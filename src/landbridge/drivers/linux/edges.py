@@ -14,7 +14,7 @@ from pathlib import Path
 from landbridge.dataplane.model import LINK_MTU, Attachment
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ownership, ruleset
-from landbridge.drivers.linux.elements import link_interface, subnet_interface
+from landbridge.drivers.linux.elements import link_interface, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
 from landbridge.drivers.linux.nft import Nft
@@ -148,7 +148,7 @@ class Edges:
         edge.forget_interface(name)
         interface = edge.interface(name)
         if interface is None:
-            edge.netlink.add_veth(End(name, attachment.mtu), peer)
+            edge.netlink.add_veth(End(name, attachment.mtu, mac(attachment.subnet_id)), peer)
             interface = edge.interface(name)
         assert interface is not None  # noqa: S101 - made one line above
         if interface.mtu != attachment.mtu or not interface.is_up:

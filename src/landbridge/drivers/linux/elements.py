@@ -146,6 +146,11 @@ def link_interface(own: VpcId, peer: VpcId, *, is_consumer: bool) -> str:
     return f"link-{hashed(peer, 9)}{side}"
 
 
+def mac(name: str) -> bytes:
+    """Return the MAC that a thing of that name always gets, so that a new one needs no new ARP at its neighbours."""
+    return b"\x02" + hashlib.sha256(name.encode()).digest()[:5]
+
+
 def hashed(text: str, digits: int) -> str:
     """Return hex digits that stand for a text in names too short for it."""
     return hashlib.sha256(text.encode()).hexdigest()[:digits]

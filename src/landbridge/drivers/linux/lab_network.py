@@ -13,7 +13,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host
 from landbridge.drivers.linux import ownership
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import hashed, subnet_interface
+from landbridge.drivers.linux.elements import hashed, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink, Route
 
@@ -94,7 +94,7 @@ class LabNetwork:
                 self._unplug_half(netlink, _HOST_INTERFACE, switch, _host_port(host))
                 if netlink.find_link(_HOST_INTERFACE) is None:
                     port = End(_host_port(host), mtu, namespace=switch_descriptor)
-                    netlink.add_veth(End(_HOST_INTERFACE, host.mtu), port)
+                    netlink.add_veth(End(_HOST_INTERFACE, host.mtu, mac(host.namespace)), port)
                 _plug(switch, _host_port(host), bridge, mtu)
                 _configure(netlink, host, subnet)
 

@@ -1,0 +1,138 @@
+"""Run the suite in a child pytest as an ordinary user, who has no privilege at all.
+
+Root becomes `nobody` for it. Where nobody may not read the interpreter or the checkout (a home directory of mode 0700 in
+the way), a mount namespace shows just those to the child, in their own places.
+"""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
+
+from landbridge.drivers.linux.user_namespace import is_privileged
+
+NOBODY = "65534"
+_PROJECT = Path(__file__).resolve().parents[2]
+_SUITE = Path(__file__).resolve().parent
+_LIMIT_SECONDS = 180
+
+# Put aside what must be seen, hide the directory in the way under an empty one, and put it in its place again.
+_SHOW = """\
+set -eu
+hidden=$1 aside=$2; shift 2
+number=0
+while [ "$1" != -- ]; do
+    number=$((number + 1)); mkdir "$aside/$number"; mount --bind "$1" "$aside/$number"
+    eval "place_$number=\\$1"; shift
+done
+shift
+mount -t tmpfs -o mode=755 landbridge "$hidden"
+while [ "$number" -gt 0 ]; do
+    eval "place=\\$place_$number"
+    mkdir -p "$place"; mount --bind "$aside/$number" "$place"
+    number=$((number - 1))
+done
+exec "$@"
+"""
+
+
+class RootlessRun:
+    """A child pytest under way."""
+
+    def __init__(self) -> None:
+        self._directory = TemporaryDirectory(prefix="landbridge-rootless-")
+        home = Path(self._directory.name)
+        self._report, self._output = home / "report.xml", (home / "output").open("w+")
+        (home / "aside").mkdir()
+        command = [
+            *_as_an_ordinary_user(home / "aside"),
+            sys.executable,
+            *("-m", "pytest", str(_SUITE), "-q", "-p", "no:cacheprovider", "--color=no"),
+            f"--basetemp={home / 'pytest'}",
+            f"--junitxml={self._report}",
+        ]
+        if is_privileged():
+            os.chown(home, int(NOBODY), int(NOBODY))
+        self._child = subprocess.Popen(
+            command,
+            cwd=_PROJECT,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "TMPDIR": str(home),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "LANDBRIDGE_CONFORMANCE": "linux-rootless",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> tuple[int, str]:
+        """Return how the child ended and what it printed."""
+        try:
+            code = self._child.wait(_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.close()
+            code = -1
+        self._output.seek(0)
+        return code, self._output.read()
+
+    def outcomes(self) -> dict[str, str]:
+        """Return each test's outcome by its name."""
+        cases = ElementTree.parse(self._report).iter("testcase")  # noqa: S314 - our own pytest wrote it
+        return {
+            f"{str(case.get('classname')).replace('.', '/')}.py::{case.get('name')}": next(
+                (child.tag for child in case if child.tag in {"failure", "error", "skipped"}), "passed"
+            )
+            for case in cases
+        }
+
+    def close(self) -> None:
+        """End the child if it is still there."""
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(5)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+
+    def clean_up(self) -> None:
+        """Forget everything that the run left in files."""
+        self.close()
+        self._output.close()
+        self._directory.cleanup()
+
+
+def _as_an_ordinary_user(aside: Path) -> list[str]:
+    if not is_privileged():
+        return []
+    become = [
+        "setpriv",
+        f"--reuid={NOBODY}",
+        f"--regid={NOBODY}",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ]
+    needed = sorted({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), _PROJECT})
+    in_the_way = {directory for path in needed if (directory := _closed_directory_above(path)) is not None}
+    show: list[str] = []
+    for number, hidden in enumerate(sorted(in_the_way)):
+        place = aside / str(number)
+        place.mkdir()
+        below = [str(path) for path in needed if path.is_relative_to(hidden)]
+        show += ["sh", "-c", _SHOW, "show", str(hidden), str(place), *below, "--"]
+    return [*(["unshare", "--mount", "--propagation", "private"] if show else []), *show, *become]
+
+
+def _closed_directory_above(path: Path) -> Path | None:
+    """Return the uppermost directory that strangers may not pass."""
+    for directory in reversed(path.parents):
+        if not directory.stat().st_mode & stat.S_IXOTH:
+            return directory
+    return None
