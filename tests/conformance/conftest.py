@@ -15,7 +15,7 @@ import pytest
 
 from conformance.linux_plane import LinuxPlane
 from conformance.memory_plane import MemoryPlane
-from conformance.rootless_run import RootlessRun
+from conformance.rootless_run import RootlessRun, may_administer
 from conformance.world import Plane, World
 from landbridge.drivers.linux import user_namespace
 
@@ -27,9 +27,10 @@ collect_ignore = [ROOTLESS_TEST] if IS_CHILD else []
 
 _state: Path | None = None
 if IS_CHILD:
-    assert not user_namespace.is_privileged()
+    assert not may_administer(), "a process that may do everything proves nothing"
     _state = Path(tempfile.mkdtemp(prefix="landbridge-conformance-"))
     _namespaces = user_namespace.enter(_state)
+    assert may_administer(), "but in its own namespaces it may"
 elif user_namespace.is_privileged():
     _namespaces = user_namespace.enter(Path(tempfile.gettempdir()))
 else:

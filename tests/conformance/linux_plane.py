@@ -24,8 +24,6 @@ _OURS = re.compile(r"lb-conf-(?P<process>\d+)-.*")
 
 
 class LinuxPlane:
-    probe: LinuxProbe
-
     def __init__(self, namespaces: Namespaces) -> None:
         _remove_what_dead_runs_left(namespaces)
         self._namespaces = namespaces
@@ -85,7 +83,7 @@ class LinuxPlane:
 
     def _sabotages_of(self, edge: str) -> Iterator[Sabotage]:
         def doing(what: str, *command: str) -> Sabotage:
-            return Sabotage(f"{what} in {edge}", lambda: _ignore(self.run_inside(edge, list(command))))
+            return Sabotage(f"{what} in {edge}", lambda: self.run_inside(edge, list(command)))
 
         for item in self._list(edge, "nft", "-j", "list", "ruleset")["nftables"]:
             listed: dict[str, Any] | None = item.get("set") or item.get("map")
@@ -114,10 +112,6 @@ class LinuxPlane:
         self.driver.close()
         self.probe.close()
         self._lab.remove_all()
-
-
-def _ignore(text: str) -> None:
-    del text
 
 
 def _key(element: Any) -> str:

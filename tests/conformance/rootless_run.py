@@ -1,7 +1,7 @@
 """Run the suite in a child pytest as an ordinary user, who has no privilege at all.
 
-Root becomes `nobody` for it. Where nobody may not read the interpreter or the checkout (a home directory of mode 0700 in
-the way), a mount namespace shows just those to the child, in their own places.
+Root becomes `nobody` for it. Where nobody may not read the interpreter or the checkout (a home directory of mode 0700
+in the way), a mount namespace shows just those to the child, in their own places.
 """
 
 import os
@@ -37,6 +37,12 @@ while [ "$number" -gt 0 ]; do
 done
 exec "$@"
 """
+
+
+def may_administer() -> bool:
+    """Say whether this process has CAP_SYS_ADMIN, whoever it is."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return bool(int(status["CapEff"], 16) >> 21 & 1)
 
 
 class RootlessRun:

@@ -74,7 +74,7 @@ def test_the_edge_is_silent_on_ports_that_are_not_mapped(world: World):
 
 
 @pytest.mark.linux_only
-def test_the_edge_does_not_speak_ipv6(world: World):
+def test_nobody_but_the_hosts_speaks_ipv6(world: World):
     probe = world.probe
     assert isinstance(probe, LinuxProbe)
     deadline = time.monotonic() + PATIENTLY

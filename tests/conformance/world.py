@@ -79,8 +79,10 @@ NOTHING = Exchange(0, 0)
 class Flow(Protocol):
     """An established connection on which both ends never stop sending."""
 
-    seen_source: tuple[IPv4Address, int]
-    """The client, as the backend sees it."""
+    @property
+    def seen_source(self) -> tuple[IPv4Address, int]:
+        """The client, as the backend sees it."""
+        ...
 
     def is_alive(self) -> bool:
         """Say whether bytes go on arriving at both ends; wait for them patiently."""
@@ -128,14 +130,17 @@ class Sabotage:
     """Something that somebody does to the data plane by hand."""
 
     what: str
-    do: Callable[[], None]
+    do: Callable[[], object]
 
 
 class Plane(Protocol):
     """One kind of data plane, with the whole topology on it."""
 
-    probe: Probe
-    driver: Driver
+    @property
+    def probe(self) -> Probe: ...
+
+    @property
+    def driver(self) -> Driver: ...
 
     def new_driver(self, instance: str | None = None) -> Driver:
         """Return another driver object over the same state; of another instance if one is named."""

@@ -85,7 +85,11 @@ class _Labelled:
 
 
 class MemoryNetwork:
-    """Subnets, hosts and what drivers have wired between them."""
+    """Subnets, hosts and what drivers have wired between them.
+
+    With a fabric, its subnets and hosts are all there is. Without one, every subnet that something is wired in is
+    there, and its hosts are the backends of services and the clients of flows.
+    """
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         self._labelled: dict[tuple[str, WiredId], _Labelled] = {}
@@ -216,10 +220,19 @@ class MemoryNetwork:
         packet = replace(packet, subnet_id=subnet.subnet_id)
         if packet.destination == subnet.gateway:
             return None  # the edge answers for endpoints only
-        if self._hosts is None:
-            return Delivery(str(packet.destination), packet)
-        name = self._hosts.get((subnet.subnet_id, packet.destination))
+        name = self._host_at(subnet.subnet_id, packet.destination)
         return None if name is None else Delivery(name, packet)
+
+    def _host_at(self, subnet_id: SubnetId, address: IPv4Address) -> str | None:
+        if self._hosts is not None:
+            return self._hosts.get((subnet_id, address))
+        backends = (
+            (labelled.wired.attachment.subnet_id, labelled.wired.address)
+            for labelled in self._labelled.values()
+            if isinstance(labelled.wired, Target)
+        )
+        clients = ((flow.subnet_id, flow.client[0]) for _, flows in self._bindings() for flow in flows)
+        return str(address) if (subnet_id, address) in chain(backends, clients) else None
 
     def _enter_endpoint(
         self, packet: Packet, subnet: Attachment, endpoint: tuple[Binding, list[_Flow]]

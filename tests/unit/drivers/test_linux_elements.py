@@ -54,11 +54,12 @@ def test_a_binding_is_a_listener_and_an_accepted_tuple_per_port_and_one_source()
         ),
         Element(consumer, Kind.ADDRESS, "10.0.0.100", subnet_interface(SubnetId("subnet-b"))),
         Element(consumer, Kind.SOURCES, "10.0.0.100", "198.19.200.1"),
+        Element(consumer, Kind.MARKS, "10.0.0.100", "1855355307"),
         Element(consumer, Kind.SEGMENTS, "10.0.0.100", "1360"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 80", "198.19.130.1 . 8080"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 443", "198.19.130.1 . 8080"),
-        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 80 . 198.19.130.1 . 8080 . 198.19.200.1"),
-        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 443 . 198.19.130.1 . 8080 . 198.19.200.1"),
+        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 80 . 198.19.130.1 . 8080 . 198.19.200.1 . 1855355307"),
+        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 443 . 198.19.130.1 . 8080 . 198.19.200.1 . 1855355307"),
         Element(consumer, Kind.ENDPOINTS, "10.0.0.100", f"endpoint-1 {digest(BINDING)}"),
     }
 
@@ -128,3 +129,11 @@ def test_both_directions_between_two_vpcs_share_one_link():
 
     assert link(one, other) == link(other, one)
     assert link_interface(one, other, is_consumer=True) == link_interface(one, other, is_consumer=False)
+
+
+def test_a_later_endpoint_with_the_same_addresses_shares_no_accepted_tuple():
+    later = replace(BINDING, id=EndpointId("endpoint-2"))
+
+    shared = elements(BINDING) & elements(later)
+
+    assert Kind.ACCEPTED not in {element.kind for element in shared}

@@ -9,11 +9,10 @@ import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
-from pathlib import Path
 
 from landbridge.dataplane.model import LINK_MTU, Attachment
 from landbridge.domain.ids import VpcId
-from landbridge.drivers.linux import ownership, ruleset
+from landbridge.drivers.linux import ownership, ruleset, sysctl
 from landbridge.drivers.linux.elements import link_interface, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
@@ -33,8 +32,7 @@ _SETTINGS = {
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/conf/all/accept_redirects": "0",
     "ipv4/conf/default/accept_redirects": "0",
-    "ipv6/conf/all/disable_ipv6": "1",
-    "ipv6/conf/default/disable_ipv6": "1",
+    **sysctl.WITHOUT_IPV6,
 }
 _CONNECTION_SETTINGS = {
     # The kernel's 120 s would fill the table at 15,000 connections a second.
@@ -102,7 +100,7 @@ class Edges:
         found = self.find(vpc_id)
         if found is None:
             name = ownership.edge_namespace(self._region, vpc_id)
-            ownership.create(self._namespaces, name, self._instance, lambda: _write(_SETTINGS))
+            ownership.create(self._namespaces, name, self._instance, lambda: sysctl.write(_SETTINGS))
             found = self.find(vpc_id)
         assert found is not None  # noqa: S101 - made one line above
         return found
@@ -121,7 +119,7 @@ class Edges:
         edge = Edge(self._namespaces, name, identity)
         # Also for an edge that was there: it may carry the rules of an older version.
         edge.nft.run(ruleset.RULES)
-        self._namespaces.inside(name, lambda: _write(_CONNECTION_SETTINGS))
+        self._namespaces.inside(name, lambda: sysctl.write(_CONNECTION_SETTINGS))
         self._open[vpc_id] = edge
         return edge
 
@@ -160,9 +158,12 @@ class Edges:
         for other in there - {gateway}:
             edge.netlink.delete_address(interface.index, other)
 
-    def add_link(self, one: VpcId, other: VpcId) -> None:
-        """Join two edges, or an edge with itself; a broken link in the way is replaced."""
-        self.remove_link(one, other)
+    def add_link(self, one: VpcId, other: VpcId) -> bool:
+        """Join two edges, or an edge with itself.
+
+        Says whether a broken link was in the way: it was replaced, and its routes went with it.
+        """
+        was_broken = self.remove_link(one, other)
         here, there = self._edge(one), self._edge(other)
         near, far = _link_names(one, other)
         descriptor = self._namespaces.open(there.name)
@@ -176,9 +177,11 @@ class Edges:
         end = there.netlink.find_link(far)
         if end is not None:
             there.netlink.set_link(end.index)
+        return was_broken
 
-    def remove_link(self, one: VpcId, other: VpcId) -> None:
-        """Take a link away if it is there."""
+    def remove_link(self, one: VpcId, other: VpcId) -> bool:
+        """Take a link away and say whether there was one, or an end of one."""
+        was_there = False
         for vpc_id, name in zip((one, other), _link_names(one, other), strict=True):
             edge = self.find(vpc_id)
             if edge is None:
@@ -187,6 +190,8 @@ class Edges:
             end = edge.netlink.find_link(name)
             if end is not None:
                 edge.netlink.delete_link(end.index)
+                was_there = True
+        return was_there
 
     def close(self) -> None:
         """Close all sockets; the edges stay."""
@@ -208,10 +213,3 @@ def _link_names(one: VpcId, other: VpcId) -> tuple[str, str]:
 def _open_announcer() -> socket.socket:
     # Protocol 0: it sends only, and no packet is ever queued for it.
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-
-
-def _write(settings: dict[str, str]) -> None:
-    for name, value in settings.items():
-        path = Path("/proc/sys/net", name)
-        if path.exists():  # a kernel without IPv6 has none of its settings
-            path.write_text(value)

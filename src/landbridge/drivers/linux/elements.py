@@ -24,6 +24,7 @@ class Kind(StrEnum):
     SOURCES = "sources"
     ACCEPTED = "accepted"
     SEGMENTS = "segments"
+    MARKS = "marks"
     RESTRICTED = "restricted"
     ALLOWED = "allowed"
     ENDPOINTS = "endpoints"
@@ -72,11 +73,15 @@ def _of_binding(binding: Binding) -> Iterator[Element]:
     yield Element(consumer, Kind.ADDRESS, address, subnet_interface(binding.consumer.subnet_id))
     yield Element(consumer, Kind.SOURCES, address, source)
     yield Element(consumer, Kind.SEGMENTS, address, str(binding.mtu - _TCP_IP_HEADER_BYTES))
+    # Connections carry the mark of the endpoint that they were made through: a later endpoint may have the same
+    # addresses and ports, and must not revive them.
+    mark = int(hashed(binding.id, 8), 16)
+    yield Element(consumer, Kind.MARKS, address, str(mark))
     for forward in binding.forwards:
         listener = join(address, forward.client_port)
         server = join(target, forward.server_port)
         yield Element(consumer, Kind.LISTENERS, listener, server)
-        yield Element(consumer, Kind.ACCEPTED, join(listener, server, source))
+        yield Element(consumer, Kind.ACCEPTED, join(listener, server, source, mark))
     if binding.allowed_sources is not None:
         yield Element(consumer, Kind.RESTRICTED, address)
         for network in binding.allowed_sources:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv4Network
 
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host
-from landbridge.drivers.linux import ownership
+from landbridge.drivers.linux import ownership, sysctl
 from landbridge.drivers.linux.edges import Edges
 from landbridge.drivers.linux.elements import hashed, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
@@ -40,9 +40,11 @@ class LabNetwork:
             for name in (*hosts, *edge_names, switch_name)
             if ownership.is_ours(self._namespaces, name, self._instance)
         }
-        for name in (*hosts, switch_name):
-            if name not in there:
-                ownership.create(self._namespaces, name, self._instance, _nothing)
+        if switch_name not in there:
+            # The bridges are nobody's neighbour: without this they speak IPv6 in every subnet.
+            ownership.create(self._namespaces, switch_name, self._instance, lambda: sysctl.write(sysctl.WITHOUT_IPV6))
+        for name in hosts - there:
+            ownership.create(self._namespaces, name, self._instance, _nothing)
         edges = Edges(self._namespaces, self._instance, fabric.region)
         try:
             with self._open(switch_name) as switch:
@@ -118,7 +120,7 @@ class LabNetwork:
 
 
 def _nothing() -> None:
-    """Prepare nothing more: hosts and the switch are plain namespaces."""
+    """Prepare nothing more: hosts are plain namespaces."""
 
 
 def _bridge(subnet: FabricSubnet) -> str:

@@ -14,17 +14,18 @@ from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind
 TABLE = "inet landbridge"
 
 # What the conntrack entry says of a carried connection, in the order of the `accepted` set: endpoint, client
-# port, target transit address, server port, endpoint's transit address.
+# port, target transit address, server port, endpoint's transit address, endpoint's mark.
 _CARRIED = (
     "meta l4proto tcp ct original ip daddr . ct original proto-dst"
-    " . ct reply ip saddr . ct reply proto-src . ct reply ip daddr"
+    " . ct reply ip saddr . ct reply proto-src . ct reply ip daddr . ct mark"
 )
 
 RULES = f"""\
 table {TABLE} {{
 	map listeners {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
 	map sources {{ type ipv4_addr : ipv4_addr; }}
-	set accepted {{ type ipv4_addr . inet_service . ipv4_addr . inet_service . ipv4_addr; }}
+	set accepted {{ type ipv4_addr . inet_service . ipv4_addr . inet_service . ipv4_addr . mark; }}
+	map marks {{ type ipv4_addr : mark; }}
 	map segments {{ typeof ct original ip daddr : tcp option maxseg size; }}
 	set restricted {{ type ipv4_addr; }}
 	set allowed {{ type ipv4_addr . ipv4_addr; flags interval; }}
@@ -61,7 +62,7 @@ table {TABLE} {{
 		drop
 	}}
 	chain listen {{
-		iifname "sub-*" dnat ip to ip daddr . tcp dport map @listeners
+		iifname "sub-*" ct mark set ip daddr map @marks dnat ip to ip daddr . tcp dport map @listeners
 	}}
 	# Every packet of a carried connection, either way. It is answered here, before routing: once an endpoint is gone
 	# there is no route any more, and its clients should hear that at once.

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge, Edges
-from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind
+from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind, link_interface
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.netlink import Link, NetlinkError, Route
 from landbridge.drivers.linux.nft import NftError
@@ -52,13 +52,14 @@ class Wiring:
     def connect(self) -> Failures:
         """Put in the missing links, routes and addresses."""
         failures: Failures = {}
-        outside = [element for element in self._mirror.missing if element.kind in OUTSIDE_NFT]
-        for element in sorted(outside, key=lambda element: _ORDER[element.kind]):
-            problem = _problem(lambda element=element: self._put_in(element))
-            if problem is None:
-                self._mirror.note_present(element)
-            else:
-                failures[element] = problem
+        for kind in (Kind.LINK, Kind.ROUTE, Kind.ADDRESS):
+            # Looked at anew for each kind: a replaced link has lost routes that were there.
+            for element in [element for element in self._mirror.missing if element.kind is kind]:
+                problem = _problem(lambda element=element: self._put_in(element))
+                if problem is None:
+                    self._mirror.note_present(element)
+                else:
+                    failures[element] = problem
         return failures
 
     def load(self, groups: Sequence[frozenset[Element]]) -> Failures:
@@ -140,7 +141,8 @@ class Wiring:
 
     def _put_in(self, element: Element) -> None:
         if element.kind is Kind.LINK:
-            self._edges.add_link(element.vpc_id, VpcId(element.key))
+            if self._edges.add_link(element.vpc_id, VpcId(element.key)):
+                self._forget_routes(element.vpc_id, VpcId(element.key))
             return
         try:
             self._put_on_interface(element)
@@ -152,6 +154,20 @@ class Wiring:
             if edge is not None:
                 edge.forget_interface(element.value)
             self._put_on_interface(element)
+
+    def _forget_routes(self, one: VpcId, other: VpcId) -> None:
+        ends = {
+            (own, link_interface(own, peer, is_consumer=is_consumer))
+            for own, peer in ((one, other), (other, one))
+            for is_consumer in (True, False)
+        }
+        lost = [
+            element
+            for element in self._mirror.present
+            if element.kind is Kind.ROUTE and (element.vpc_id, element.value) in ends
+        ]
+        for route in lost:
+            self._mirror.note_absent(route)
 
     def _put_on_interface(self, element: Element) -> None:
         edge = self._edges.find(element.vpc_id)

@@ -1,0 +1,881 @@
+"""What every store promises, whichever database is under it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, event
+
+from landbridge.control.protocols import (
+    AccessKey,
+    ConnectionQuery,
+    EndpointQuery,
+    Page,
+    PermissionQuery,
+    ProjectRecord,
+    ReadTransaction,
+    ServiceQuery,
+    Store,
+    UserRecord,
+    WriteTransaction,
+)
+from landbridge.dataplane.model import TRANSIT_RANGE
+from landbridge.domain.addressing import host_numbers
+from landbridge.domain.errors import AddressOutsideSubnet, AddressTaken, PoolFull, PortsConflict, SubnetFull
+from landbridge.domain.ids import (
+    DomainId,
+    EndpointId,
+    NicId,
+    PermissionId,
+    PoolId,
+    ProjectId,
+    ServiceId,
+    SubnetId,
+    VpcId,
+)
+from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
+from landbridge.domain.resources import (
+    Admission,
+    Backend,
+    Endpoint,
+    EndpointService,
+    Failure,
+    Nic,
+    Permission,
+    PermissionType,
+    PortMapping,
+    ServerType,
+    Subnet,
+    Tag,
+    TcpProxy,
+    Vpc,
+)
+from landbridge.store.sqlite import SqliteStore
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ACME, UMBRELLA = ProjectId("a" * 32), ProjectId("b" * 32)
+POOL = PoolId("00000000-0000-0000-0000-00000000f001")
+VPC = VpcId("00000000-0000-0000-0000-0000000000a1")
+WEB = Subnet(
+    id=SubnetId("00000000-0000-0000-0000-0000000000b1"),
+    vpc_id=VPC,
+    name="web",
+    cidr=IPv4Network("10.0.0.0/24"),
+    gateway=IPv4Address("10.0.0.1"),
+)
+TINY = replace(WEB, id=SubnetId("00000000-0000-0000-0000-0000000000b2"), cidr=IPv4Network("10.0.0.0/29"))
+NIC = Nic(
+    id=NicId("00000000-0000-0000-0000-0000000000c1"),
+    subnet_id=WEB.id,
+    vpc_id=VPC,
+    project_id=ACME,
+    address=IPv4Address("10.0.0.20"),
+    name="web-1",
+)
+
+
+class HandClock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.moment = NOON
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+OpenStore = Callable[[], Store]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Iterator[OpenStore]:
+    """Open the store of this test; opening it again is a restart."""
+    openers = {"sqlite": lambda: SqliteStore.open(tmp_path / "landbridge.db", clock=clock)}
+    opened: list[SqliteStore] = []
+
+    def restart() -> SqliteStore:
+        while opened:
+            opened.pop().close()
+        opened.append(openers[request.param]())
+        return opened[-1]
+
+    yield restart
+    while opened:
+        opened.pop().close()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Store:
+    return open_store()
+
+
+def an_id(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def a_service(number: int = 1, **changes: object) -> EndpointService:
+    service = EndpointService(
+        id=ServiceId(an_id(number)),
+        project_id=ACME,
+        domain_id=DomainId(ACME),
+        pool_id=POOL,
+        name=f"lab-1.Shop{number}.{an_id(number)}",
+        vpc_id=VPC,
+        backend=Backend(
+            server_type=ServerType.VM,
+            nic_id=NIC.id,
+            vip_nic_id=None,
+            subnet_id=WEB.id,
+            address=NIC.address,
+            transit_address=IPv4Address("198.19.128.1"),
+        ),
+        ports=(PortMapping(80, 8080), PortMapping(443, 8443)),
+        approval_enabled=True,
+        tcp_proxy=TcpProxy.TOA_OPEN,
+        description="the shop — ünï💡",
+        tags=(Tag("tier", "gold"), Tag("stage", "")),
+        created_at=NOON + timedelta(microseconds=number),
+        updated_at=NOON + timedelta(microseconds=number),
+    )
+    return replace(service, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def an_endpoint(number: int = 1, **changes: object) -> Endpoint:
+    """An endpoint as if its addresses had been claimed."""
+    endpoint = Endpoint(
+        id=EndpointId(an_id(1000 + number)),
+        project_id=UMBRELLA,
+        domain_id=DomainId(UMBRELLA),
+        pool_id=POOL,
+        service_id=a_service().id,
+        service_name=a_service().name,
+        vpc_id=VPC,
+        subnet_id=WEB.id,
+        address=IPv4Address("10.0.0.0") + number,
+        transit_address=TRANSIT_RANGE.network_address + number,
+        marker=2**24 + number,
+        admission=Admission.PENDING,
+        enable_dns=True,
+        whitelist=(IPv4Network("10.0.0.0/28"), IPv4Network("10.0.0.77/32")),
+        enable_whitelist=True,
+        description="ours",
+        connection_description="theirs",
+        tags=(Tag("owner", "me"),),
+        created_at=NOON + timedelta(microseconds=number),
+        updated_at=NOON + timedelta(microseconds=number),
+    )
+    return replace(endpoint, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def create_endpoint(tx: WriteTransaction, number: int, subnet: Subnet = WEB) -> Endpoint:
+    id_ = EndpointId(an_id(1000 + number))
+    endpoint = an_endpoint(
+        number,
+        subnet_id=subnet.id,
+        address=tx.claim_endpoint_address(id_, subnet, None),
+        transit_address=tx.claim_transit_address(POOL, id_),
+        marker=tx.claim_marker(),
+    )
+    tx.add_endpoint(endpoint)
+    return endpoint
+
+
+def create_service(tx: WriteTransaction, service: EndpointService) -> EndpointService:
+    transit = tx.claim_target_address(service.pool_id, service.vpc_id, service.backend.address)
+    placed = replace(service, backend=replace(service.backend, transit_address=transit))
+    tx.add_service(placed)
+    tx.claim_server_ports(placed)
+    return placed
+
+
+# What is written comes back
+
+
+async def test_a_service_comes_back_as_it_was_written(store: Store):
+    service = a_service(
+        generation=7,
+        observed_generation=6,
+        delete_requested_at=NOON + timedelta(days=1, microseconds=3),
+        last_error=Failure("not-carried", "cannot carry TOA"),
+    )
+    await store.write(lambda tx: tx.add_service(service))
+
+    assert await store.read(lambda tx: tx.service(service.id)) == service
+    assert await store.read(lambda tx: tx.services_by_id([service.id, ServiceId(an_id(9))])) == {service.id: service}
+
+
+async def test_an_endpoint_comes_back_as_it_was_written(store: Store):
+    endpoint = an_endpoint(
+        accepted_generation=2,
+        cut_requested_at=NOON,
+        delete_requested_at=NOON + timedelta(seconds=1),
+        last_error=Failure("data-plane-failure", ""),
+        admission=Admission.REJECTED,
+    )
+    await store.write(lambda tx: tx.add_endpoint(endpoint))
+
+    assert await store.read(lambda tx: tx.endpoint(endpoint.id)) == endpoint
+    assert await store.read(lambda tx: tx.endpoints_by_id([endpoint.id])) == {endpoint.id: endpoint}
+    assert await store.read(lambda tx: tx.endpoints_of_services([endpoint.service_id])) == [endpoint]
+
+
+async def test_what_does_not_exist_is_none(store: Store):
+    def look(tx: ReadTransaction) -> list[object]:
+        return [
+            tx.service(ServiceId("?")),
+            tx.endpoint(EndpointId("?")),
+            tx.vpc(VpcId("?")),
+            tx.subnet(SubnetId("?")),
+            tx.nic(NicId("?")),
+            tx.project(ProjectId("?")),
+            tx.user("?"),
+            tx.user_by_access_key("?"),
+        ]
+
+    assert set(await store.read(look)) == {None}
+
+
+@pytest.mark.parametrize("text", ["", "'; DROP TABLE services; --", "\u202eabc\ufffe", "𝔘𝔫𝔦 \U0010ffff", "a\nb\t\x01"])
+async def test_any_text_without_nul_survives(store: Store, text: str):
+    service = a_service(description=text, tags=(Tag(text, text),), last_error=Failure("x", text))
+    await store.write(lambda tx: tx.add_service(service))
+
+    assert await store.read(lambda tx: tx.service(service.id)) == service
+
+
+async def test_a_moment_of_another_zone_comes_back_in_utc_and_a_naive_one_is_refused(store: Store):
+    elsewhere = datetime.fromisoformat("2026-03-01T14:00:00.000001+02:00")
+    await store.write(lambda tx: tx.add_service(a_service(created_at=elsewhere)))
+    with pytest.raises(Exception, match="time zone"):
+        await store.write(lambda tx: tx.add_service(a_service(2, created_at=datetime(2026, 1, 1))))  # noqa: DTZ001
+
+    service = await store.read(lambda tx: tx.service(a_service().id))
+    assert service is not None
+    assert (service.created_at, service.created_at.tzinfo) == (NOON + timedelta(microseconds=1), UTC)
+
+
+async def test_the_built_in_directory_comes_back_and_can_be_replaced(store: Store):
+    vpc = Vpc(VPC, ACME, "main", IPv4Network("10.0.0.0/16"), (IPv4Network("192.168.0.0/24"),))
+
+    def work(tx: WriteTransaction) -> None:
+        for name in ("old", "new"):
+            tx.put_vpc(replace(vpc, name=name))
+            tx.put_subnet(replace(WEB, name=name))
+            tx.put_subnet(replace(TINY, vpc_id=VpcId("other")))
+            tx.put_nic(replace(NIC, name=name))
+
+    await store.write(work)
+
+    def look(tx: ReadTransaction) -> list[object]:
+        return [tx.vpc(VPC), *tx.vpcs(), *tx.subnets(VPC), tx.subnet(WEB.id), tx.nic(NIC.id), *tx.nics()]
+
+    web, nic = replace(WEB, name="new"), replace(NIC, name="new")
+    assert await store.read(look) == [replace(vpc, name="new"), replace(vpc, name="new"), web, web, nic, nic]
+    assert len(await store.read(lambda tx: tx.subnets())) == 2
+
+    def forget(tx: WriteTransaction) -> int:
+        tx.remove_nic(NIC.id)
+        tx.remove_subnet(WEB.id)
+        tx.remove_vpc(VPC)
+        return len(tx.vpcs()) + len(tx.subnets(VPC)) + len(tx.nics())
+
+    assert await store.write(forget) == 0
+
+
+async def test_users_come_back_with_roles_and_keys_and_are_found_by_name_and_key(store: Store):
+    keys = (AccessKey("ZKEY", b"\x00sealed"), AccessKey("AKEY", b""))
+    roles = {ACME: frozenset({"admin", "member"}), UMBRELLA: frozenset({"reader"})}
+    user = UserRecord("u1", "ann", DomainId("d1"), "acme", "$argon2$", roles, keys)
+    namesake = UserRecord("u2", "ann", DomainId("d2"), "umbrella", "$argon2$", {}, ())
+    project = ProjectRecord(ACME, "acme", DomainId("d1"), "acme")
+
+    def work(tx: WriteTransaction) -> list[object]:
+        tx.put_project(project)
+        tx.put_user(replace(user, access_keys=(AccessKey("OLD", b"1"),), roles={ACME: frozenset({"reader"})}))
+        tx.put_user(user)
+        tx.put_user(namesake)
+        return [*tx.users()]
+
+    assert await store.write(work) == [user, namesake]
+    assert await store.read(lambda tx: list(tx.users_named("ann"))) == [user, namesake]
+    assert await store.read(lambda tx: tx.users_named("bob")) == []
+    assert await store.read(lambda tx: tx.user_by_access_key("AKEY")) == user
+    assert await store.read(lambda tx: tx.user_by_access_key("OLD")) is None
+    assert await store.read(lambda tx: [tx.project(ACME), *tx.projects()]) == [project, project]
+
+    await store.write(lambda tx: tx.remove_project(ACME))
+    assert await store.read(lambda tx: tx.user("u1")) == replace(user, roles={UMBRELLA: frozenset({"reader"})})
+    await store.write(lambda tx: tx.remove_user("u1"))
+    assert await store.read(lambda tx: tx.user_by_access_key("AKEY")) is None
+    assert await store.read(lambda tx: tx.user("u2")) == namesake
+
+
+# Transactions
+
+
+async def test_what_was_written_is_there_after_a_restart(open_store: OpenStore):
+    await open_store().write(lambda tx: tx.add_service(a_service()))
+
+    assert await open_store().read(lambda tx: tx.service(a_service().id)) == a_service()
+
+
+async def test_a_failing_work_is_undone_alone_and_its_neighbours_stay(store: Store):
+    def broken(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(2))
+        raise LookupError("on purpose")
+
+    outcomes = await asyncio.gather(
+        store.write(lambda tx: tx.add_service(a_service(1))),
+        store.write(broken),
+        store.write(lambda tx: tx.add_service(a_service(1))),
+        store.write(lambda tx: tx.add_service(a_service(3))),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "LookupError", "OperatorError", "NoneType"]
+    ids = [a_service(number).id for number in (1, 2, 3)]
+    assert set(await store.read(lambda tx: tx.services_by_id(ids))) == {ids[0], ids[2]}
+
+
+async def test_two_hundred_simultaneous_writes_all_happen_in_fewer_commits(store: Store):
+    commits: list[object] = []
+    event.listen(Engine, "commit", commits.append)
+    try:
+        results = await asyncio.gather(
+            *(store.write(lambda tx, number=number: create_endpoint(tx, number)) for number in range(1, 201))
+        )
+    finally:
+        event.remove(Engine, "commit", commits.append)
+
+    stored = await store.read(lambda tx: tx.endpoints(EndpointQuery(UMBRELLA, page=Page(limit=500))))
+    assert stored[1] == 200
+    assert len({endpoint.address for endpoint in results}) == 200
+    assert len({endpoint.transit_address for endpoint in results}) == 200
+    assert len({endpoint.marker for endpoint in results}) == 200
+    assert len(commits) <= 20
+
+
+async def test_a_waiter_that_goes_away_does_not_disturb_the_others(store: Store):
+    tasks = [
+        asyncio.create_task(store.write(lambda tx, number=number: tx.add_service(a_service(number))))
+        for number in range(1, 21)
+    ]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [outcome for outcome in outcomes[1::2] if outcome is not None] == []
+    kept = [a_service(number).id for number in range(2, 21, 2)]
+    assert len(await store.read(lambda tx: tx.services_by_id(kept))) == 10
+    await store.write(lambda tx: tx.add_service(a_service(99)))
+
+
+async def test_a_look_sees_one_snapshot_while_others_write(store: Store):
+    loop = asyncio.get_running_loop()
+
+    def look(tx: ReadTransaction) -> list[object]:
+        before = tx.service(a_service().id)
+        asyncio.run_coroutine_threadsafe(store.write(lambda tx: tx.add_service(a_service())), loop).result(10)
+        return [before, tx.service(a_service().id)]
+
+    assert await store.read(look) == [None, None]
+    assert await store.read(lambda tx: tx.service(a_service().id)) is not None
+
+
+async def test_a_look_cannot_write(store: Store):
+    with pytest.raises(Exception, match="add_service"):
+        await store.read(lambda tx: tx.add_service(a_service()))  # pyright: ignore
+
+
+def test_any_event_loop_may_write(store: Store):
+    for number in (1, 2):
+        asyncio.run(store.write(lambda tx, number=number: tx.add_service(a_service(number))))
+
+    assert asyncio.run(store.read(lambda tx: tx.services(ServiceQuery(ACME))))[1] == 2
+
+
+KILLED_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from landbridge.domain.ids import ProjectId, VpcId
+from landbridge.domain.resources import Vpc
+from ipaddress import IPv4Network
+from landbridge.store.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore.open(Path(sys.argv[1]))
+    for number in range(10_000):
+        vpc = Vpc(VpcId(str(number)), ProjectId("p"), "name", IPv4Network("10.0.0.0/16"))
+        await store.write(lambda tx: tx.put_vpc(vpc))
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("acknowledged_count", [1, 40])
+async def test_an_acknowledged_write_survives_a_kill(open_store: OpenStore, tmp_path: Path, acknowledged_count: int):
+    arguments = [sys.executable, "-c", KILLED_WRITER, str(tmp_path / "landbridge.db")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: ASYNC220
+        assert child.stdout is not None
+        acknowledged = [child.stdout.readline().strip() for _ in range(acknowledged_count)]
+        os.kill(child.pid, signal.SIGKILL)
+
+    present = {vpc.id for vpc in await open_store().read(lambda tx: tx.vpcs())}
+    assert set(acknowledged) <= present
+    assert acknowledged == [str(number) for number in range(acknowledged_count)]
+
+
+# Revision and generation
+
+
+async def test_a_change_of_intent_raises_the_revision_once_per_transaction(store: Store):
+    revisions = [0]
+
+    async def revision_after(work: Callable[[WriteTransaction], object]) -> int:
+        await store.write(work)
+        revisions.append((await store.read(lambda tx: tx.changes_since(0))).revision)
+        return revisions[-1] - revisions[-2]
+
+    assert await revision_after(lambda tx: [tx.add_service(a_service(1)), tx.add_service(a_service(2))]) == 1
+    assert await revision_after(lambda tx: tx.add_endpoint(an_endpoint())) == 1
+    assert await revision_after(lambda tx: tx.update_endpoint(an_endpoint(generation=2))) == 1
+    assert await revision_after(lambda tx: tx.record_endpoint_outcome(an_endpoint().id, 2, None)) == 0
+    assert await revision_after(lambda tx: tx.record_service_outcome(a_service().id, 1, None)) == 0
+    assert await revision_after(lambda tx: tx.put_nic(NIC)) == 0
+    assert await revision_after(lambda tx: tx.remove_endpoint(an_endpoint().id)) == 1
+    assert await revision_after(lambda tx: tx.remove_endpoint(an_endpoint().id)) == 0
+    assert await revision_after(lambda tx: tx.remove_service(a_service().id)) == 1
+    assert await revision_after(lambda tx: tx.remove_service(a_service().id)) == 0
+
+
+async def test_changes_since_a_revision_are_those_written_after_it(store: Store):
+    await store.write(lambda tx: [tx.add_service(a_service(1)), tx.add_service(a_service(2))])
+    first = await store.read(lambda tx: tx.changes_since(0))
+    await store.write(lambda tx: tx.add_endpoint(an_endpoint(1)))
+    await store.write(lambda tx: tx.update_service(a_service(2, generation=2, description="new")))
+    changes = await store.read(lambda tx: tx.changes_since(first.revision))
+
+    assert [service.id for service in first.services] == [a_service(1).id, a_service(2).id]
+    assert list(changes.services) == [a_service(2, generation=2, description="new")]
+    assert list(changes.endpoints) == [an_endpoint(1)]
+    assert changes.revision == first.revision + 2
+    nothing = await store.read(lambda tx: tx.changes_since(changes.revision))
+    assert (list(nothing.services), list(nothing.endpoints)) == ([], [])
+
+
+async def test_a_failed_work_takes_its_revision_back(store: Store):
+    def broken(tx: WriteTransaction) -> None:
+        tx.add_service(a_service())
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.write(broken)
+
+    assert (await store.read(lambda tx: tx.changes_since(0))).revision == 0
+
+
+async def test_an_outcome_of_an_older_generation_is_not_written(store: Store):
+    service, endpoint = a_service(generation=3), an_endpoint(generation=3, cut_requested_at=NOON)
+    await store.write(lambda tx: [tx.add_service(service), tx.add_endpoint(endpoint)])
+
+    def stale(tx: WriteTransaction) -> list[bool]:
+        return [
+            tx.record_service_outcome(service.id, 2, None),
+            tx.record_endpoint_outcome(endpoint.id, 2, Failure("not-carried", "no")),
+            tx.record_service_outcome(ServiceId("gone"), 1, None),
+        ]
+
+    assert await store.write(stale) == [False, False, False]
+    assert await store.read(lambda tx: [tx.service(service.id), tx.endpoint(endpoint.id)]) == [service, endpoint]
+
+
+async def test_success_is_recorded_and_clears_the_error_and_the_cut_and_nothing_else(store: Store):
+    failure = Failure("not-carried", "no")
+    service, endpoint = a_service(generation=3), an_endpoint(generation=3, cut_requested_at=NOON)
+    await store.write(lambda tx: [tx.add_service(service), tx.add_endpoint(endpoint)])
+
+    def fail(tx: WriteTransaction) -> list[object]:
+        assert tx.record_service_outcome(service.id, 3, failure)
+        assert tx.record_endpoint_outcome(endpoint.id, 3, failure)
+        return [tx.service(service.id), tx.endpoint(endpoint.id)]
+
+    def succeed(tx: WriteTransaction) -> list[object]:
+        assert tx.record_service_outcome(service.id, 3, None)
+        assert tx.record_endpoint_outcome(endpoint.id, 3, None)
+        return [tx.service(service.id), tx.endpoint(endpoint.id)]
+
+    assert await store.write(fail) == [replace(service, last_error=failure), replace(endpoint, last_error=failure)]
+    assert await store.write(succeed) == [
+        replace(service, observed_generation=3),
+        replace(endpoint, observed_generation=3, cut_requested_at=None),
+    ]
+
+
+# Server ports and permissions
+
+
+async def test_two_simultaneous_creates_with_one_server_port_leave_exactly_one(store: Store):
+    outcomes = await asyncio.gather(
+        *(store.write(lambda tx, number=number: create_service(tx, a_service(number))) for number in (1, 2)),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["EndpointService", "PortsConflict"]
+    assert (await store.read(lambda tx: tx.services(ServiceQuery(ACME))))[1] == 1
+
+
+async def test_server_ports_are_free_again_when_released_and_when_the_service_is_removed(store: Store):
+    await store.write(lambda tx: create_service(tx, a_service(1)))
+    await store.write(lambda tx: tx.release_server_ports(a_service(1).id))
+    await store.write(lambda tx: create_service(tx, a_service(2)))
+    with pytest.raises(PortsConflict):
+        await store.write(lambda tx: create_service(tx, a_service(3)))
+    await store.write(lambda tx: tx.remove_service(a_service(2).id))
+    await store.write(lambda tx: create_service(tx, a_service(3)))
+
+
+async def test_a_service_may_lead_two_client_ports_to_one_server_port_and_claim_again(store: Store):
+    twice = a_service(ports=(PortMapping(80, 8080), PortMapping(81, 8080)))
+    await store.write(lambda tx: create_service(tx, twice))
+    await store.write(lambda tx: tx.claim_server_ports(replace(twice, ports=(PortMapping(1, 8080), PortMapping(2, 9)))))
+
+    with pytest.raises(PortsConflict):
+        await store.write(lambda tx: create_service(tx, a_service(2, ports=(PortMapping(7, 9),))))
+
+
+async def test_a_permission_is_kept_once_and_as_it_was_first_written(store: Store):
+    def entry(number: int, text: str) -> Permission:
+        moment = NOON + timedelta(seconds=number)
+        return Permission(PermissionId(an_id(number)), a_service().id, text, PermissionType.DOMAIN_ID, "why", moment)
+
+    def work(tx: WriteTransaction) -> list[Permission]:
+        tx.add_service(a_service())
+        for number, text in enumerate(["iam:domain::abc", "*", "iam:domain::abc"]):
+            tx.add_permission(entry(number, text))
+        tx.remove_permission(a_service().id, "iam:domain::absent")
+        return [*tx.all_permissions(a_service().id)]
+
+    first, everybody = entry(0, "iam:domain::abc"), entry(1, "*")
+    assert await store.write(work) == [first, everybody]
+
+    async def found(**filters: object) -> tuple[list[Permission], int]:
+        query = PermissionQuery(a_service().id, **filters)  # pyright: ignore[reportArgumentType]
+        rows, total = await store.read(lambda tx: tx.permissions(query))
+        return list(rows), total
+
+    assert await found() == ([everybody, first], 2)
+    assert await found(page=Page(sort_by="updated_at", descending=False)) == ([first, everybody], 2)
+    assert await found(permission_contains="DOMAIN") == ([first], 1)
+    assert await found(permission_contains="%") == ([], 0)
+    await store.write(lambda tx: tx.remove_permission(a_service().id, "*"))
+    assert await found() == ([first], 1)
+    await store.write(lambda tx: tx.remove_service(a_service().id))
+    assert await found() == ([], 0)
+
+
+# Transit addresses of backends
+
+
+async def test_services_on_one_backend_address_share_a_target_address_until_the_last_is_removed(store: Store):
+    one, two = a_service(1), a_service(2, ports=(PortMapping(1, 1),))
+    services = [await store.write(lambda tx, service=service: create_service(tx, service)) for service in (one, two)]
+    shared = services[0].backend.transit_address
+    assert services[1].backend.transit_address == shared
+
+    await store.write(lambda tx: tx.remove_service(one.id))
+    assert await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address)) == shared
+    await store.write(lambda tx: tx.remove_service(two.id))
+    assert await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address)) != shared
+
+
+async def test_the_same_backend_address_in_another_vpc_has_a_target_address_of_its_own(store: Store):
+    def work(tx: WriteTransaction) -> list[IPv4Address]:
+        return [
+            tx.claim_target_address(POOL, VPC, NIC.address),
+            tx.claim_target_address(POOL, VpcId("another"), NIC.address),
+            tx.claim_transit_address(POOL, EndpointId("e")),
+        ]
+
+    claimed = await store.write(work)
+    assert len(set(claimed)) == 3
+    assert await store.write(lambda tx: tx.claim_transit_address(PoolId("another"), EndpointId("e"))) == claimed[0]
+
+
+async def test_a_service_that_moves_to_another_backend_frees_its_target_address(store: Store):
+    service = await store.write(lambda tx: create_service(tx, a_service()))
+
+    def move(tx: WriteTransaction) -> None:
+        address = IPv4Address("10.0.0.99")
+        transit = tx.claim_target_address(POOL, VPC, address)
+        backend = replace(service.backend, address=address, transit_address=transit)
+        tx.update_service(replace(service, backend=backend, generation=2))
+
+    await store.write(move)
+    again = await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address))
+    assert again != service.backend.transit_address
+
+
+async def test_endpoints_outlive_their_service(store: Store):
+    endpoint = await store.write(lambda tx: [tx.add_service(a_service()), create_endpoint(tx, 1)][1])
+    await store.write(lambda tx: tx.remove_service(a_service().id))
+
+    assert await store.read(lambda tx: tx.endpoint(EndpointId(an_id(1001)))) == endpoint
+
+
+# Addresses and markers of endpoints
+
+
+async def test_gateway_network_and_broadcast_address_and_strangers_are_refused(store: Store):
+    def wish(text: str) -> Callable[[WriteTransaction], IPv4Address]:
+        return lambda tx: tx.claim_endpoint_address(EndpointId("e"), WEB, IPv4Address(text))
+
+    for outside in ("10.0.0.0", "10.0.0.255", "10.0.1.7", "255.255.255.255"):
+        with pytest.raises(AddressOutsideSubnet):
+            await store.write(wish(outside))
+    with pytest.raises(AddressTaken, match="gateway"):
+        await store.write(wish("10.0.0.1"))
+    assert await store.write(wish("10.0.0.7")) == IPv4Address("10.0.0.7")
+
+
+async def test_an_address_is_an_endpoints_or_a_nics_never_both(store: Store):
+    await store.write(lambda tx: tx.put_nic(NIC))
+    with pytest.raises(AddressTaken):
+        await store.write(lambda tx: tx.claim_endpoint_address(EndpointId("e"), WEB, NIC.address))
+    with pytest.raises(AddressTaken):
+        await store.write(lambda tx: tx.put_nic(replace(NIC, id=NicId("other"))))
+    mine = IPv4Address("10.0.0.21")
+    await store.write(lambda tx: tx.claim_endpoint_address(EndpointId("e"), WEB, mine))
+    with pytest.raises(AddressTaken):
+        await store.write(lambda tx: tx.put_nic(replace(NIC, address=mine)))
+    assert await store.read(lambda tx: tx.nic(NIC.id)) == NIC
+
+    await store.write(lambda tx: tx.put_nic(replace(NIC, address=IPv4Address("10.0.0.22"))))
+    await store.write(lambda tx: tx.claim_endpoint_address(EndpointId("f"), WEB, NIC.address))
+    await store.write(lambda tx: tx.remove_nic(NIC.id))
+    await store.write(lambda tx: tx.claim_endpoint_address(EndpointId("g"), WEB, IPv4Address("10.0.0.22")))
+
+
+async def test_a_full_subnet_is_refused_and_gives_the_longest_free_address_next(store: Store):
+    def fill(tx: WriteTransaction) -> list[IPv4Address]:
+        return [create_endpoint(tx, number, TINY).address for number in range(1, 6)]
+
+    assert [str(address) for address in await store.write(fill)] == [f"10.0.0.{n}" for n in range(2, 7)]
+    with pytest.raises(SubnetFull):
+        await store.write(lambda tx: create_endpoint(tx, 6, TINY))
+    for number in (4, 2):
+        await store.write(lambda tx, number=number: tx.remove_endpoint(EndpointId(an_id(1000 + number))))
+
+    async def next_address(number: int) -> str:
+        return str((await store.write(lambda tx: create_endpoint(tx, number, TINY))).address)
+
+    assert [await next_address(number) for number in (6, 7)] == ["10.0.0.5", "10.0.0.3"]
+    with pytest.raises(SubnetFull):
+        await next_address(8)
+
+
+async def test_a_freed_address_comes_after_those_that_nobody_had(store: Store):
+    first = await store.write(lambda tx: create_endpoint(tx, 1))
+    await store.write(lambda tx: tx.remove_endpoint(first.id))
+    others = await store.write(lambda tx: [create_endpoint(tx, number) for number in range(2, 253)])
+    last = await store.write(lambda tx: create_endpoint(tx, 253))
+
+    assert last.address == first.address not in {endpoint.address for endpoint in others}
+    assert WEB.gateway not in {endpoint.address for endpoint in others}
+    assert first.transit_address not in {endpoint.transit_address for endpoint in (*others, last)}
+    assert first.marker not in {endpoint.marker for endpoint in (*others, last)}
+
+
+async def test_wanted_addresses_and_nics_are_skipped_by_the_choice(store: Store):
+    def work(tx: WriteTransaction) -> list[str]:
+        tx.put_nic(replace(NIC, address=IPv4Address("10.0.0.2")))
+        tx.claim_endpoint_address(EndpointId("x"), TINY, IPv4Address("10.0.0.3"))
+        tx.claim_endpoint_address(EndpointId("x"), WEB, IPv4Address("10.0.0.4"))
+        tx.remove_nic(NIC.id)
+        return [str(tx.claim_endpoint_address(EndpointId(f"e{n}"), WEB, None)) for n in range(3)]
+
+    assert await store.write(work) == ["10.0.0.3", "10.0.0.5", "10.0.0.6"]
+
+
+async def test_a_subnet_that_grew_at_both_ends_gives_its_new_addresses(store: Store):
+    small = replace(TINY, cidr=IPv4Network("10.0.0.8/30"), gateway=IPv4Address("10.0.0.9"))
+    grown = replace(TINY, cidr=IPv4Network("10.0.0.0/28"), gateway=IPv4Address("10.0.0.9"))
+    await store.write(lambda tx: create_endpoint(tx, 1, small))
+
+    def work(tx: WriteTransaction) -> list[int]:
+        return [int(create_endpoint(tx, number, grown).address) & 15 for number in range(2, 14)]
+
+    assert await store.write(work) == [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14]
+
+
+async def test_a_subnet_too_small_for_hosts_is_full(store: Store):
+    for cidr in ("10.0.0.0/31", "10.0.0.0/32"):
+        subnet = replace(TINY, cidr=IPv4Network(cidr))
+        with pytest.raises(SubnetFull):
+            await store.write(lambda tx, subnet=subnet: tx.claim_endpoint_address(EndpointId("e"), subnet, None))
+
+
+async def test_a_full_pool_is_refused_and_no_transit_address_is_given_twice(store: Store):
+    room = len(host_numbers(TRANSIT_RANGE))
+
+    def fill(tx: WriteTransaction) -> set[IPv4Address]:
+        return {tx.claim_transit_address(POOL, EndpointId(str(number))) for number in range(room)}
+
+    taken = await store.write(fill)
+    assert len(taken) == room == 2**15 - 2
+    assert {TRANSIT_RANGE.network_address, TRANSIT_RANGE.broadcast_address}.isdisjoint(taken)
+    with pytest.raises(PoolFull):
+        await store.write(lambda tx: tx.claim_transit_address(POOL, EndpointId("one more")))
+    with pytest.raises(PoolFull):
+        await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address))
+
+
+async def test_markers_rise_from_two_to_the_24_plus_one(store: Store):
+    claimed = await store.write(lambda tx: [tx.claim_marker() for _ in range(3)])
+
+    assert claimed == [2**24 + 1, 2**24 + 2, 2**24 + 3]
+
+
+async def test_an_endpoint_with_an_address_that_another_has_cannot_be_stored(store: Store):
+    await store.write(lambda tx: tx.add_endpoint(an_endpoint(1)))
+    for double in (
+        an_endpoint(2, address=an_endpoint(1).address),
+        an_endpoint(2, transit_address=an_endpoint(1).transit_address),
+        an_endpoint(2, marker=an_endpoint(1).marker),
+    ):
+        with pytest.raises(Exception, match="UNIQUE|unique"):
+            await store.write(lambda tx, double=double: tx.add_endpoint(double))
+
+
+# Lists
+
+
+async def listed(store: Store, **filters: object) -> list[int]:
+    query = ServiceQuery(ACME, **filters)  # pyright: ignore[reportArgumentType]
+    services, total = await store.read(lambda tx: tx.services(query))
+    assert total == len(services)
+    return [UUID(service.id).int for service in services]
+
+
+async def test_services_are_filtered(store: Store):
+    deleting = a_service(4, delete_requested_at=NOON)
+    others = a_service(5, project_id=UMBRELLA)
+    odd = a_service(3, name="lab-1.100%_\\sure.3", observed_generation=1)
+    failed = a_service(2, last_error=Failure("not-carried", ""))
+    vip = a_service(1, backend=replace(a_service().backend, server_type=ServerType.VIP))
+    await store.write(lambda tx: [tx.add_service(service) for service in (deleting, others, odd, failed, vip)])
+
+    assert await listed(store) == [4, 3, 2, 1]
+    assert await listed(store, name_contains="sHOP") == [4, 2, 1]
+    assert await listed(store, name_contains="") == [4, 3, 2, 1]
+    for literal in ("%", "_", "\\", "0%_\\S", "/"):
+        assert await listed(store, name_contains=literal) == ([] if literal == "/" else [3])
+    assert await listed(store, name_contains="\x00") == []
+    assert await listed(store, name_contains="x" * 100_000) == []
+    assert await listed(store, id=odd.id) == [3]
+    assert await listed(store, id=others.id) == []
+    assert await listed(store, server_type="VIP") == [1]
+    assert await listed(store, status=ServiceStatus.DELETING) == [4]
+    assert await listed(store, status=ServiceStatus.FAILED) == [2]
+    assert await listed(store, status=ServiceStatus.CREATING) == [1]
+    assert await listed(store, status=ServiceStatus.AVAILABLE, name_contains="sure") == [3]
+
+
+async def test_endpoints_and_connections_are_filtered(store: Store):
+    elsewhere = an_endpoint(3, vpc_id=VpcId("other"), service_id=ServiceId("other"), service_name="Else%where")
+    accepted = an_endpoint(2, admission=Admission.ACCEPTED, observed_generation=1)
+    await store.write(lambda tx: [tx.add_endpoint(endpoint) for endpoint in (an_endpoint(1), accepted, elsewhere)])
+
+    async def of_project(**filters: object) -> list[int]:
+        query = EndpointQuery(UMBRELLA, **filters)  # pyright: ignore[reportArgumentType]
+        endpoints, total = await store.read(lambda tx: tx.endpoints(query))
+        assert total == len(endpoints)
+        return [UUID(endpoint.id).int - 1000 for endpoint in endpoints]
+
+    async def of_service(**filters: object) -> list[int]:
+        query = ConnectionQuery(a_service().id, **filters)  # pyright: ignore[reportArgumentType]
+        endpoints, total = await store.read(lambda tx: tx.connections(query))
+        assert total == len(endpoints)
+        return [UUID(endpoint.id).int - 1000 for endpoint in endpoints]
+
+    assert await of_project() == [3, 2, 1]
+    assert await of_project(service_name_contains="SHOP") == [2, 1]
+    assert await of_project(service_name_contains="e%w") == [3]
+    assert await of_project(vpc_id="other") == [3]
+    assert await of_project(id=accepted.id) == [2]
+    assert await of_service() == [2, 1]
+    assert await of_service(id=elsewhere.id) == []
+    assert await of_service(marker=accepted.marker) == [2]
+    assert await of_service(marker=2**80) == []
+    assert await of_service(status=EndpointStatus.ACCEPTED) == [2]
+    assert await of_service(status=EndpointStatus.PENDING_ACCEPTANCE) == [1]
+
+
+async def test_connections_are_counted_if_creating_or_accepted(store: Store):
+    facts: list[dict[str, object]] = [
+        {"admission": Admission.PENDING},
+        {"admission": Admission.REJECTED},
+        {"admission": Admission.ACCEPTED},
+        {"admission": Admission.ACCEPTED, "observed_generation": 1},
+        {"admission": Admission.ACCEPTED, "delete_requested_at": NOON},
+        {"admission": Admission.ACCEPTED, "last_error": Failure("x", "")},
+        {"admission": Admission.ACCEPTED, "service_id": ServiceId("other")},
+    ]
+    for number, changes in enumerate(facts, 1):
+        await store.write(lambda tx, endpoint=an_endpoint(number, **changes): tx.add_endpoint(endpoint))
+
+    ids = [a_service().id, ServiceId("other"), ServiceId("nobody")]
+    counts = await store.read(lambda tx: tx.connection_counts(ids))
+    assert [counts.get(id_, 0) for id_ in ids] == [2, 1, 0]
+
+
+async def test_pages_follow_each_other_without_gap_or_double_even_at_one_moment(store: Store):
+    services = [a_service(number, created_at=NOON, updated_at=NOON - timedelta(number % 3)) for number in range(1, 12)]
+    await store.write(lambda tx: [tx.add_service(service) for service in services])
+
+    async def ids(page: Page) -> tuple[list[int], int]:
+        found, total = await store.read(lambda tx: tx.services(ServiceQuery(ACME, page=page)))
+        return [UUID(service.id).int for service in found], total
+
+    ascending = [await ids(Page(limit=4, offset=offset, descending=False)) for offset in (0, 4, 8, 12)]
+    assert [page for page, _ in ascending] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11], []]
+    assert {total for _, total in ascending} == {11}
+    assert await ids(Page(limit=3)) == ([11, 10, 9], 11)
+    assert await ids(Page(limit=0)) == ([], 11)
+    assert await ids(Page(limit=5, offset=2**80)) == ([], 11)
+    by_update, _ = await ids(Page(limit=11, sort_by="updated_at", descending=False))
+    assert by_update == [2, 5, 8, 11, 1, 4, 7, 10, 3, 6, 9]
+    reverse, _ = await ids(Page(limit=11, sort_by="updated_at"))
+    assert reverse == by_update[::-1]
+
+
+async def test_order_of_time_holds_down_to_the_microsecond(store: Store):
+    moments = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(seconds=1), NOON + timedelta(days=400)]
+    services = [a_service(number, created_at=moment) for number, moment in enumerate(moments, 1)]
+    await store.write(lambda tx: [tx.add_service(service) for service in reversed(services)])
+
+    found, _ = await store.read(lambda tx: tx.services(ServiceQuery(ACME, page=Page(descending=False))))
+    assert all(one.created_at < other.created_at for one, other in pairwise(found))
+
+
+async def test_ten_thousand_ids_are_one_question(store: Store):
+    await store.write(lambda tx: tx.add_service(a_service()))
+
+    ids = [ServiceId(an_id(number)) for number in range(70_000)]
+    assert set(await store.read(lambda tx: tx.services_by_id(ids))) == {a_service().id}
