@@ -162,6 +162,8 @@ def server(state: Path) -> Iterator[str]:
             time.sleep(0.005)
     try:
         yield f"http://{listen}"
+    except DemoFailed as failure:
+        raise DemoFailed(f"{failure}\nThe server's log:\n{log.read_text()}") from failure
     finally:
         process.send_signal(signal.SIGTERM)
         try:

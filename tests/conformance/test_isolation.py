@@ -132,15 +132,28 @@ def test_a_forged_source_does_not_pass_between_subnets_of_one_vpc(world: World):
     assert (arrival.host, arrival.source) == ("red-far", address_of("red-client"))
 
 
-def test_nobody_in_another_subnet_can_answer_in_the_backends_name(world: World):
+def test_nobody_else_can_answer_in_the_backends_name(world: World):
     _, endpoint = wired(world)
+    # A third VPC whose backend has the same address and port, and a way to the same consumer.
+    of_green = world.service("green-backend", 8080)
+    world.wire(of_green, world.endpoint("red-web", "10.0.0.101", of_green, {80: 8080}))
     flow = world.probe.open("red-client", endpoint.address, 80)
-    address, port = flow.seen_source
+    backend = address_of("blue-backend")
+    assert address_of("green-backend") == backend
 
+    forgers = (
+        ("blue-far", backend, 8080),  # from another subnet of the provider's VPC
+        ("blue-client", address_of("blue-client"), 8080),
+        ("blue-backend", backend, 9000),  # the backend itself, from a port that is not published
+        ("green-backend", backend, 8080),
+        ("red-far", backend, 8080),
+    )
     forged = [
-        Emission("blue-far", address_of("blue-backend"), 8080, address, port, flags=flags) for flags in (SYN_ACK, ACK)
+        Emission(host, source, port, *flow.seen_source, flags=flags)
+        for host, source, port in forgers
+        for flags in (SYN_ACK, ACK)
     ]
-    assert world.probe.emit_each(forged) == [None, None]
+    assert world.probe.emit_each(forged) == [None] * len(forged)
 
     assert flow.is_alive()
 

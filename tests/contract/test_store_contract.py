@@ -250,7 +250,10 @@ async def test_what_does_not_exist_is_none(store: Store):
     assert set(await store.read(look)) == {None}
 
 
-@pytest.mark.parametrize("text", ["", "'; DROP TABLE services; --", "\u202eabc\ufffe", "𝔘𝔫𝔦 \U0010ffff", "a\nb\t\x01"])
+TEXTS = ["", "'; DROP TABLE services; --", "\u202eabc\ufffe", "\U0001d518\U0010ffff", "a\nb\t\x01"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 async def test_any_text_without_nul_survives(store: Store, text: str):
     service = a_service(description=text, tags=(Tag(text, text),), last_error=Failure("x", text))
     await store.write(lambda tx: tx.add_service(service))
@@ -354,13 +357,14 @@ async def test_a_failing_work_is_undone_alone_and_its_neighbours_stay(store: Sto
 
 async def test_two_hundred_simultaneous_writes_all_happen_in_fewer_commits(store: Store):
     commits: list[object] = []
-    event.listen(Engine, "commit", commits.append)
+    count = commits.append
+    event.listen(Engine, "commit", count)
     try:
         results = await asyncio.gather(
             *(store.write(lambda tx, number=number: create_endpoint(tx, number)) for number in range(1, 201))
         )
     finally:
-        event.remove(Engine, "commit", commits.append)
+        event.remove(Engine, "commit", count)
 
     stored = await store.read(lambda tx: tx.endpoints(EndpointQuery(UMBRELLA, page=Page(limit=500))))
     assert stored[1] == 200
@@ -400,7 +404,7 @@ async def test_a_look_sees_one_snapshot_while_others_write(store: Store):
 
 async def test_a_look_cannot_write(store: Store):
     with pytest.raises(Exception, match="add_service"):
-        await store.read(lambda tx: tx.add_service(a_service()))  # pyright: ignore
+        await store.read(lambda tx: tx.add_service(a_service()))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_any_event_loop_may_write(store: Store):
@@ -693,8 +697,8 @@ async def test_a_full_subnet_is_refused_and_gives_the_longest_free_address_next(
 async def test_a_freed_address_comes_after_those_that_nobody_had(store: Store):
     first = await store.write(lambda tx: create_endpoint(tx, 1))
     await store.write(lambda tx: tx.remove_endpoint(first.id))
-    others = await store.write(lambda tx: [create_endpoint(tx, number) for number in range(2, 253)])
-    last = await store.write(lambda tx: create_endpoint(tx, 253))
+    others = await store.write(lambda tx: [create_endpoint(tx, number) for number in range(2, 254)])
+    last = await store.write(lambda tx: create_endpoint(tx, 254))
 
     assert last.address == first.address not in {endpoint.address for endpoint in others}
     assert WEB.gateway not in {endpoint.address for endpoint in others}
@@ -759,7 +763,7 @@ async def test_an_endpoint_with_an_address_that_another_has_cannot_be_stored(sto
         an_endpoint(2, transit_address=an_endpoint(1).transit_address),
         an_endpoint(2, marker=an_endpoint(1).marker),
     ):
-        with pytest.raises(Exception, match="UNIQUE|unique"):
+        with pytest.raises(Exception, match=r"(?i)unique"):
             await store.write(lambda tx, double=double: tx.add_endpoint(double))
 
 
@@ -838,7 +842,8 @@ async def test_connections_are_counted_if_creating_or_accepted(store: Store):
         {"admission": Admission.ACCEPTED, "service_id": ServiceId("other")},
     ]
     for number, changes in enumerate(facts, 1):
-        await store.write(lambda tx, endpoint=an_endpoint(number, **changes): tx.add_endpoint(endpoint))
+        endpoint = an_endpoint(number, **changes)
+        await store.write(lambda tx, endpoint=endpoint: tx.add_endpoint(endpoint))
 
     ids = [a_service().id, ServiceId("other"), ServiceId("nobody")]
     counts = await store.read(lambda tx: tx.connection_counts(ids))

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.sdk_request import SdkRequest
+from huaweicloudsdkcore.signer.algorithm import SigningAlgorithm
 
 from tests.integration.conftest import PUBLIC_URL, Tenant, World, running
 
@@ -47,7 +48,7 @@ def signed(
         query_params=[tuple(pair.split("=", 1)) for pair in query.split("&") if pair],
         header_params={"Content-Type": "application/json", "X-Project-Id": project_id},
         body=body,
-        signing_algorithm="SDK-HMAC-SHA256",
+        signing_algorithm=SigningAlgorithm.HMAC_SHA256,
     )
     if at is not None:
         request.header_params["X-Sdk-Date"] = at.strftime("%Y%m%dT%H%M%SZ")
@@ -225,7 +226,7 @@ async def test_a_login_is_answered_as_keystone_does(world: World, body: dict, st
         assert error["code"] == status
         assert error["title"]
         assert error["message"]
-        assert "password" not in answer.text or status == 400
+        assert "acme-password" not in answer.text
 
 
 async def test_a_login_to_a_project_without_a_role_there_is_refused(world: World):

@@ -1,7 +1,7 @@
 """Find out who sends a request, and whether they may act in the project of the path.
 
 A request carries a token or a signature (contract 8); with both, the signature counts, as an intermediary cannot add
-one. Order of refusals: unknown caller (401), malformed project (400), foreign project (403), role too small (403).
+one. Order of refusals: malformed project (400), unknown caller (401), foreign project (403), role too small (403).
 """
 
 import re
@@ -32,9 +32,9 @@ ApiDep = Annotated[Api, Depends(api_of)]
 
 async def reading_caller(request: Request, project_id: str, api: ApiDep) -> Caller:
     """Return the caller, who may look at things of the project."""
-    caller = await _authenticate(request, project_id, api)
     if _PROJECT_ID.fullmatch(project_id) is None:
         raise InvalidProjectId("the project id in the path must be 1 to 64 letters, digits, hyphens and underscores")
+    caller = await _authenticate(request, project_id, api)
     if caller.project_id != project_id:
         raise Forbidden("the token is for another project than the path")
     return caller

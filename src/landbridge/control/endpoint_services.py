@@ -169,7 +169,7 @@ class EndpointServices:
             if service.delete_requested_at is not None:
                 return
             if connected := tx.connection_counts([id_]).get(id_, 0):
-                raise ServiceInUse(f"{connected} endpoints are connected: reject them or have them deleted first")
+                raise ServiceInUse(f"endpoints are connected ({connected}): reject them or have them deleted first")
             tx.release_server_ports(id_)
             tx.update_service(
                 replace(service, delete_requested_at=now, updated_at=now, generation=service.generation + 1)

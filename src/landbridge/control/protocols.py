@@ -201,6 +201,10 @@ class ReadTransaction(Protocol):
         """Return the users of this name, one per domain at most."""
         ...
 
+    def users(self) -> Sequence["UserRecord"]:
+        """Return all users of the built-in identity."""
+        ...
+
     def user_by_access_key(self, access_key: str) -> "UserRecord | None":
         """Return the user who holds this access key."""
         ...
@@ -344,10 +348,6 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Forget a user and the user's access keys."""
         ...
 
-    def users(self) -> Sequence["UserRecord"]:
-        """Return all users of the built-in identity."""
-        ...
-
 
 class Store(Protocol):
     """The database."""
@@ -424,8 +424,8 @@ class UserRecord:
 class SignedRequest:
     """An HTTP request as it was received, for checking a signature.
 
-    `path` is the raw path (still percent-encoded), `query` the raw query string without `?`,
-    `headers` have lower-case names.
+    `path` is the raw path (still percent-encoded), `query` the raw query string without `?`, both with one character
+    for each byte (latin-1); `headers` have lower-case names and UTF-8 text as values.
     """
 
     method: str

@@ -218,8 +218,6 @@ class MemoryNetwork:
 
     def _hand_over(self, packet: Packet, subnet: Attachment) -> Delivery | None:
         packet = replace(packet, subnet_id=subnet.subnet_id)
-        if packet.destination == subnet.gateway:
-            return None  # the edge answers for endpoints only
         name = self._host_at(subnet.subnet_id, packet.destination)
         return None if name is None else Delivery(name, packet)
 
@@ -246,7 +244,7 @@ class MemoryNetwork:
         target = self._target(binding.target_transit_address, server_port)
         if target is None:
             return None
-        flow = _flow_of(packet, subnet, flows)
+        flow = _flow_of(packet, flows)
         if flow is None and packet.opens_connection:
             flow = self._open(packet, subnet, binding, server_port)
             flows.append(flow)
@@ -386,10 +384,10 @@ def _still_allowed(flow: _Flow, binding: Binding) -> bool:
     )
 
 
-def _flow_of(packet: Packet, subnet: Attachment, flows: Collection[_Flow]) -> _Flow | None:
+def _flow_of(packet: Packet, flows: Collection[_Flow]) -> _Flow | None:
     client = (packet.source, packet.source_port)
     endpoint = (packet.destination, packet.destination_port)
     for flow in flows:
-        if flow.subnet_id == subnet.subnet_id and flow.client == client and flow.endpoint == endpoint:
+        if flow.client == client and flow.endpoint == endpoint:
             return flow
     return None

@@ -61,15 +61,21 @@ class AddressLedger:
         """
         row = connection.execute(self._owner, {"scope": scope, "at": address}).one_or_none()
         if row is None:
-            new = {self._scope_column: scope, "address": address, "owner_kind": kind, "owner_id": owner}
-            try:
-                connection.execute(self._add, new)
-            except IntegrityError as error:
-                raise AddressTaken(f"{address} is in use: choose another one") from error
+            self._take_new(connection, scope, address, kind, owner)
         elif (row.owner_kind, row.owner_id) != (kind, owner):
-            taken = {"scope": scope, "at": address, "kind": kind, "owner": owner}
-            if connection.execute(self._take_freed, taken).rowcount == 0:
-                raise AddressTaken(f"{address} is in use: choose another one")
+            self._take_again(connection, scope, address, kind, owner)
+
+    def _take_new(self, connection: Connection, scope: str, address: IPv4Address, kind: str, owner: str) -> None:
+        new = {self._scope_column: scope, "address": address, "owner_kind": kind, "owner_id": owner}
+        try:
+            connection.execute(self._add, new)
+        except IntegrityError as error:
+            raise AddressTaken(f"{address} is in use: choose another one") from error
+
+    def _take_again(self, connection: Connection, scope: str, address: IPv4Address, kind: str, owner: str) -> None:
+        taken = {"scope": scope, "at": address, "kind": kind, "owner": owner}
+        if connection.execute(self._take_freed, taken).rowcount == 0:
+            raise AddressTaken(f"{address} is in use: choose another one")
 
     def claim_any(
         self, connection: Connection, scope: str, numbers: range, reserved: IPv4Address, kind: str, owner: str
@@ -84,7 +90,7 @@ class AddressLedger:
             set_counter(connection, cursor_name, numbers.stop - 1 if chosen is None else chosen)
             if chosen is not None:
                 address = IPv4Address(chosen)
-                self.claim(connection, scope, address, kind, owner)
+                self._take_new(connection, scope, address, kind, owner)
                 return address
         return self._claim_longest_free(connection, scope, numbers, reserved, kind, owner)
 
@@ -97,7 +103,7 @@ class AddressLedger:
         wish = {"scope": scope, "low": low, "high": high, "except_for": reserved}
         address = connection.execute(self._longest_free, wish).scalar_one_or_none()
         if address is not None:
-            self.claim(connection, scope, address, kind, owner)
+            self._take_again(connection, scope, address, kind, owner)
         return address
 
     def _used_numbers(self, connection: Connection, scope: str, numbers: range) -> Iterator[int]:

@@ -54,12 +54,12 @@ def test_a_binding_is_a_listener_and_an_accepted_tuple_per_port_and_one_source()
         ),
         Element(consumer, Kind.ADDRESS, "10.0.0.100", subnet_interface(SubnetId("subnet-b"))),
         Element(consumer, Kind.SOURCES, "10.0.0.100", "198.19.200.1"),
-        Element(consumer, Kind.MARKS, "10.0.0.100", "1855355307"),
+        Element(consumer, Kind.MARKS, "10.0.0.100", "4024795656"),
         Element(consumer, Kind.SEGMENTS, "10.0.0.100", "1360"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 80", "198.19.130.1 . 8080"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 443", "198.19.130.1 . 8080"),
-        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 80 . 198.19.130.1 . 8080 . 198.19.200.1 . 1855355307"),
-        Element(consumer, Kind.ACCEPTED, "10.0.0.100 . 443 . 198.19.130.1 . 8080 . 198.19.200.1 . 1855355307"),
+        Element(consumer, Kind.ACCEPTED, "4024795656 . 80 . 198.19.130.1 . 8080 . 198.19.200.1"),
+        Element(consumer, Kind.ACCEPTED, "4024795656 . 443 . 198.19.130.1 . 8080 . 198.19.200.1"),
         Element(consumer, Kind.ENDPOINTS, "10.0.0.100", f"endpoint-1 {digest(BINDING)}"),
     }
 

@@ -73,15 +73,13 @@ def _of_binding(binding: Binding) -> Iterator[Element]:
     yield Element(consumer, Kind.ADDRESS, address, subnet_interface(binding.consumer.subnet_id))
     yield Element(consumer, Kind.SOURCES, address, source)
     yield Element(consumer, Kind.SEGMENTS, address, str(binding.mtu - _TCP_IP_HEADER_BYTES))
-    # Connections carry the mark of the endpoint that they were made through: a later endpoint may have the same
-    # addresses and ports, and must not revive them.
-    mark = int(hashed(binding.id, 8), 16)
-    yield Element(consumer, Kind.MARKS, address, str(mark))
+    mark = connection_mark(binding.id, address)
+    yield Element(consumer, Kind.MARKS, address, mark)
     for forward in binding.forwards:
         listener = join(address, forward.client_port)
         server = join(target, forward.server_port)
         yield Element(consumer, Kind.LISTENERS, listener, server)
-        yield Element(consumer, Kind.ACCEPTED, join(listener, server, source, mark))
+        yield Element(consumer, Kind.ACCEPTED, join(mark, forward.client_port, server, source))
     if binding.allowed_sources is not None:
         yield Element(consumer, Kind.RESTRICTED, address)
         for network in binding.allowed_sources:
@@ -99,6 +97,15 @@ def _of_target(target: Target) -> Iterator[Element]:
     its_label = label(target.id, digest(target))
     for port in target.server_ports or (0,):
         yield Element(vpc_id, Kind.TARGETS, join(*_numbers(target.id), transit, port), its_label)
+
+
+def connection_mark(endpoint_id: WiredId, address: str) -> str:
+    """Return the mark of all connections made through an endpoint.
+
+    A later endpoint may have the same addresses and ports, and must not revive them. Stands for the endpoint's
+    address in accepted tuples: nft takes no more than five fields.
+    """
+    return str(int(hashed(f"{endpoint_id} {address}", 8), 16))
 
 
 def link(one: VpcId, other: VpcId) -> Element:

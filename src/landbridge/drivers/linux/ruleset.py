@@ -13,18 +13,17 @@ from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind
 
 TABLE = "inet landbridge"
 
-# What the conntrack entry says of a carried connection, in the order of the `accepted` set: endpoint, client
-# port, target transit address, server port, endpoint's transit address, endpoint's mark.
+# What the conntrack entry says of a carried connection, in the order of the `accepted` set: endpoint's mark,
+# client port, target transit address, server port, endpoint's transit address.
 _CARRIED = (
-    "meta l4proto tcp ct original ip daddr . ct original proto-dst"
-    " . ct reply ip saddr . ct reply proto-src . ct reply ip daddr . ct mark"
+    "meta l4proto tcp ct mark . ct original proto-dst . ct reply ip saddr . ct reply proto-src . ct reply ip daddr"
 )
 
 RULES = f"""\
 table {TABLE} {{
 	map listeners {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
 	map sources {{ type ipv4_addr : ipv4_addr; }}
-	set accepted {{ type ipv4_addr . inet_service . ipv4_addr . inet_service . ipv4_addr . mark; }}
+	set accepted {{ type mark . inet_service . ipv4_addr . inet_service . ipv4_addr; }}
 	map marks {{ type ipv4_addr : mark; }}
 	map segments {{ typeof ct original ip daddr : tcp option maxseg size; }}
 	set restricted {{ type ipv4_addr; }}

@@ -17,6 +17,7 @@ from landbridge.drivers.linux.elements import (
     LABELS,
     Element,
     Kind,
+    connection_mark,
     digest_in,
     elements,
     hashed,
@@ -106,6 +107,11 @@ class _Remains:
                 targets.add(split(element.value)[0])
             elif element.kind is Kind.SOURCES:
                 sources.add(element.value)
+        read = read_label(label.value)
+        mark = connection_mark(read[0], label.key) if read else ""
+        yield from (
+            element for element in self._by_address.get((label.vpc_id, mark), ()) if element.kind is Kind.ACCEPTED
+        )
         for target in targets:
             yield from self._route(label.vpc_id, target, sources)
 
