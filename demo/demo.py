@@ -272,7 +272,7 @@ def wait_for(wanted: str, look: Any) -> None:
 def nothing_is_left(state: Path) -> None:
     """Prove that no network of the demo remains."""
     if os.geteuid() == 0:
-        left = [name.name for name in Path("/run/netns").glob("lb-demo-*")] if Path("/run/netns").exists() else []
+        left = [name.name for name in Path("/run/netns").glob("lb.demo.*")] if Path("/run/netns").exists() else []
         expect(not left, f"network namespaces are left: {left}")
     expect(not (state / "holder.json").exists(), "a process still holds the demo's networks")
 

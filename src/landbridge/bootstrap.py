@@ -44,9 +44,10 @@ from landbridge.identity.builtin import BuiltinIdentity
 from landbridge.identity.provisioning import NewProject, NewUser, provision
 from landbridge.identity.sealing import Secret
 from landbridge.identity.state_keys import StateKeys, open_state_keys
+from landbridge.lab_down import take_down_lab
 from landbridge.observability import Telemetry, configure_logging
 from landbridge.settings import Settings
-from landbridge.state import StateDirectory, describe_owner, forget_instance, open_state, register_instance
+from landbridge.state import StateDirectory, describe_owner, open_state, register_instance
 from landbridge.store.sqlite import SqliteStore
 
 _POOL_NAMESPACE = uuid.UUID("6c1f6d0e-3f6b-4b0e-9d7c-5d1c8f0a2b11")
@@ -297,35 +298,6 @@ def _listening_socket(listen: str) -> socket.socket:
         raise OperatorError(f"cannot listen on {listen}: {error.strerror}; give another --listen") from error
     listener.set_inheritable(False)
     return listener
-
-
-def take_down_lab(state: StateDirectory, namespaces: Namespaces) -> None:
-    """Remove every network of the state directory's lab, the edges and what they carry included."""
-    LabNetwork(namespaces, state.instance()).remove_all()
-    state.forget_lab()
-    if user_namespace.is_privileged():
-        forget_instance(state.instance())
-    else:
-        user_namespace.release(state.path)
-
-
-def lab_down(state_path: Path) -> bool:
-    """Take down the lab of a server that was killed; return whether there was one.
-
-    Raises:
-        OperatorError: its server lives: ending that one takes the lab down.
-    """
-    state = open_state(state_path)
-    state.lock()
-    if state.read_lab() is None:
-        return False
-    try:
-        namespaces = user_namespace.join(state.path)
-    except user_namespace.NoHolder:
-        state.forget_lab()  # the networks went with the process that held them
-        return True
-    take_down_lab(state, namespaces)
-    return True
 
 
 def plan(settings: Settings, state_path: Path) -> Plan:

@@ -152,7 +152,7 @@ def exec_(state: Path | None, host: str, command: tuple[str, ...]) -> None:
 @_sentences
 def down(state: Path | None) -> None:
     """Take down the lab of a server that was killed."""
-    from landbridge.bootstrap import lab_down  # noqa: PLC0415 — see the module docstring
+    from landbridge.lab_down import lab_down  # noqa: PLC0415 — see the module docstring
 
     where = state or default_state()
     if not where.is_dir():

@@ -34,10 +34,17 @@ def lab_exec(state: Path, host: str, command: Sequence[str]) -> NoReturn:
         user_namespace.enter_and_exec(user_namespace.join(state), hosts[host], command)
     except (user_namespace.NoHolder, NoSuchNamespace) as error:
         _end(NO_SUCH_HOST, f"the lab's networks are gone ({error}): start the server again")
-    except FileNotFoundError:
-        _end(NO_SUCH_COMMAND, f"there is no command {command[0]}")
     except OSError as error:
+        # A directory of PATH that may not be read hides that the command is in none of the others.
+        if not _exists(command[0]):
+            _end(NO_SUCH_COMMAND, f"there is no command {command[0]}")
         _end(CANNOT_RUN, f"cannot run {command[0]}: {error.strerror}")
+
+
+def _exists(command: str) -> bool:
+    if "/" in command:
+        return Path(command).exists()
+    return any(os.access(Path(directory, command), os.F_OK) for directory in os.get_exec_path())
 
 
 def _end(status: int, message: str) -> NoReturn:

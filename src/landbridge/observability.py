@@ -95,7 +95,8 @@ class Telemetry:
             self._steps.labels(self._driver, "ensure" if isinstance(step, Ensure) else "remove").inc()
         for id_, error in errors.items():
             self._failures.labels(self._driver).inc()
-            self._log.warning("binding.failed", id=id_, reason=error.message, retry=error.retry.value)
+            facts = {"reason": error.message, "detail": error.detail, "retry": error.retry.value}
+            self._log.warning("binding.failed", id=id_, **facts)
         log = self._log.info if plan.steps else self._log.debug
         milliseconds = round(duration_seconds * 1000, 1)
         log(f"{kind}.finished", ensured=len(plan.ensures), removed=len(plan.removals), milliseconds=milliseconds)

@@ -20,7 +20,7 @@ table ip stubborn {
 	chain take { type filter hook input priority filter; policy accept; tcp flags & rst == rst drop; }
 }
 """
-_OURS = re.compile(r"lb-conf-(?P<process>\d+)-.*")
+_OURS = re.compile(r"lb\.conf-(?P<process>\d+)\..*")
 
 
 class LinuxPlane:
@@ -64,7 +64,7 @@ class LinuxPlane:
         return done.stdout
 
     def edges(self) -> list[str]:
-        return [name for name in self._namespaces.names() if name.startswith(f"lb-{self._region}-edge-")]
+        return [name for name in self._namespaces.names() if name.startswith(f"lb.{self._region}.edge.")]
 
     def dump(self) -> str:
         return "\n".join(

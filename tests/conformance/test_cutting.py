@@ -1,13 +1,15 @@
 """What is taken away ends at once, for good, and alone. Stubborn hosts ignore resets and go on sending."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Network
 from uuid import uuid4
 
 import pytest
 
 from conformance.topology import address_of
 from conformance.world import NOTHING, Answer, Attempt, World
-from landbridge.dataplane.model import PortForward
+from landbridge.dataplane.model import Binding, PortForward, Target, Wired
 from landbridge.domain.ids import EndpointId
 
 
@@ -103,6 +105,72 @@ def test_a_forward_may_be_added_and_taken_away_beside_living_connections(world: 
 
     assert world.nobody_reaches(Attempt("red-client", narrow.address, 81))
     assert flow.is_alive()
+
+
+def networks(*texts: str) -> tuple[IPv4Network, ...]:
+    return tuple(map(IPv4Network, texts))
+
+
+# What somebody may change to and fro while a client at 10.0.0.10 is connected by client port 80.
+HARMLESS_CHANGES: dict[str, Callable[[Target, Binding], tuple[Wired, Wired]]] = {
+    "wider-whitelist": lambda _, endpoint: (
+        replace(endpoint, allowed_sources=networks("10.0.0.8/29")),
+        replace(endpoint, allowed_sources=networks("10.0.0.10/32")),
+    ),
+    "other-whitelist": lambda _, endpoint: (
+        replace(endpoint, allowed_sources=networks("10.0.0.0/28", "10.0.1.0/24")),
+        replace(endpoint, allowed_sources=networks("10.0.0.10/31")),
+    ),
+    "whitelist-or-none": lambda _, endpoint: (
+        replace(endpoint, allowed_sources=networks("10.0.0.10/32")),
+        replace(endpoint, allowed_sources=None),
+    ),
+    "one-more-forward": lambda _, endpoint: (
+        replace(endpoint, forwards=(PortForward(80, 80), PortForward(81, 8080))),
+        endpoint,
+    ),
+    "another-forward": lambda _, endpoint: (
+        replace(endpoint, forwards=(PortForward(80, 80), PortForward(81, 8080))),
+        replace(endpoint, forwards=(PortForward(80, 80), PortForward(82, 8080))),
+    ),
+    "other-mtu": lambda _, endpoint: (replace(endpoint, mtu=1400), endpoint),
+    "other-marker": lambda _, endpoint: (replace(endpoint, marker=endpoint.marker + 1000), endpoint),
+    "one-more-server-port": lambda service, _: (replace(service, server_ports=(80, 8080, 9000)), service),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS_CHANGES)
+def test_no_connection_notices_a_change_that_leaves_it_allowed(world: World, change: str):
+    service = world.service("blue-backend", 80, 8080)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    there, back = HARMLESS_CHANGES[change](service, endpoint)
+    world.wire(*{thing.id: thing for thing in (service, endpoint, back)}.values())
+    # Many, and again and again: a gap of a millisecond must be met by a packet.
+    flows = [world.probe.open("red-client", endpoint.address, 80) for _ in range(20)]
+
+    for _ in range(8):
+        world.wire(there)
+        world.wire(back)
+
+    assert all(flow.is_alive() for flow in flows)
+
+
+def test_no_connection_notices_neighbours_that_come_and_go(world: World):
+    service, other = world.service("blue-backend", 80), world.service("green-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.10/32"])
+    neighbours = [
+        world.endpoint("red-web", "10.0.0.101", service, {80: 80}, ["10.0.0.8/29"]),
+        world.endpoint("red-web", "10.0.0.102", other, {80: 80}, ["10.0.0.10/32"]),
+        world.endpoint("blue-web", "10.0.0.100", other, {80: 80}),
+    ]
+    world.wire(service, endpoint)
+    flows = [world.probe.open("red-client", endpoint.address, 80) for _ in range(20)]
+
+    for _ in range(8):
+        world.wire(other, *neighbours)
+        world.unwire(other, *neighbours)
+
+    assert all(flow.is_alive() for flow in flows)
 
 
 def test_a_service_that_moves_to_another_nic_takes_new_connections_there(world: World):

@@ -76,7 +76,7 @@ def fabric(region: str) -> Fabric:
             FabricSubnet(
                 attachment(subnet),
                 tuple(
-                    Host(name=name, namespace=f"lb-{region}-{name}", address=IPv4Address(address))
+                    Host(name=name, namespace=f"lb.{region}.{name}", address=IPv4Address(address))
                     for name, address in hosts.items()
                 ),
             )

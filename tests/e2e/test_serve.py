@@ -17,7 +17,7 @@ from tests.e2e.conftest import Deployment, as_root_and_user
 
 def namespaces_of(region: str) -> list[str]:
     directory = Path("/run/netns")
-    return [path.name for path in directory.glob("*") if f"-{region}-" in path.name] if directory.exists() else []
+    return [path.name for path in directory.glob("*") if f".{region}." in path.name] if directory.exists() else []
 
 
 @as_root_and_user

@@ -21,12 +21,17 @@ class Retry(StrEnum):
 
 
 class DriverError(Exception):
-    """The data plane refused one thing. The message is safe to show to the resource's owner."""
+    """The data plane refused one thing.
 
-    def __init__(self, message: str, retry: Retry = Retry.SOON) -> None:
-        super().__init__(message)
+    The message is safe to show to the resource's owner; `detail` is for the operator's log alone, as it may name
+    what other tenants must not know.
+    """
+
+    def __init__(self, message: str, retry: Retry = Retry.SOON, detail: str = "") -> None:
+        super().__init__(f"{message}: {detail}" if detail else message)
         self.message = message
         self.retry = retry
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Data planes: each is a pure translator and thin modules with effects."""

@@ -149,7 +149,7 @@ def fabric(lab: Lab) -> Fabric:
 
 def namespace_name(region: str, host_name: str) -> str:
     """Return the name of a host's network namespace: at most 68 characters, since both parts have at most 32."""
-    return f"lb-{region}-{host_name}"
+    return f"lb.{region}.{host_name}"
 
 
 def show(lab: Lab) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from landbridge.domain.errors import OperatorError
 
@@ -18,7 +18,7 @@ _REMEDIES = (
 )
 
 
-def as_operator_error(error: SQLAlchemyError, path: Path | None = None) -> OperatorError:
+def as_operator_error(error: Exception, path: Path | None = None) -> OperatorError:
     """Return the error in words, with what to do next."""
     cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     where = f"database {path}" if path is not None else "the database"

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -111,24 +110,25 @@ class SqliteStore:
 def _engine(path: Path, *, may_write: bool) -> Engine:
     """Return an engine whose connections begin as we say: a writer takes the lock at once, a reader a snapshot."""
     mode = "rwc" if may_write else "rw"
-    engine = create_engine(
-        f"sqlite:///file:{quote(str(path.absolute()))}?mode={mode}&uri=true",
-        poolclass=QueuePool,
-        pool_size=1 if may_write else _READER_COUNT,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
-    )
+    # A URI of our own making: a path may contain characters that mean something in SQLAlchemy's URLs.
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
 
-    def set_up(raw: Any, _record: Any) -> None:
-        raw.isolation_level = None
-        raw.execute("PRAGMA foreign_keys = ON")
-        raw.execute("PRAGMA synchronous = FULL")
-        if not may_write:
-            raw.execute("PRAGMA query_only = ON")
+    def connect() -> sqlite3.Connection:
+        raw = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            raw.executescript(
+                f"PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA query_only = {not may_write};"
+            )
+        except sqlite3.Error:
+            raw.close()
+            raise
+        return raw
 
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if may_write else "BEGIN")
 
-    event.listen(engine, "connect", set_up)
+    pool_size = 1 if may_write else _READER_COUNT
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size)
     event.listen(engine, "begin", begin)
     return engine
 

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from landbridge.control.protocols import Clock, WriteTransaction
 from landbridge.domain.errors import OperatorError
@@ -85,7 +85,7 @@ class GroupWriter:
             try:
                 connection = connection or self._engine.connect()
                 self._commit(connection, group)
-            except SQLAlchemyError as error:
+            except Exception as error:  # Whatever it is, waiters must hear of it and the thread must go on.
                 connection = _abandon(connection)
                 for job in group:
                     if job.error is None:
@@ -120,9 +120,14 @@ class GroupWriter:
             job.result = job.work(Writing(connection, self._clock))
         except BaseException as error:  # Whatever it is belongs to the caller, not to this thread.
             job.error = _for_the_caller(error)
-            # SQLite may have undone everything by itself (a full disk): then there is no savepoint, this raises,
-            # and the whole group fails. Going on would acknowledge neighbours that are no longer there.
-            savepoint.rollback()
+            try:
+                savepoint.rollback()
+            except DBAPIError as lost:
+                # SQLite has undone everything by itself (a full disk does that), the neighbours' work included.
+                # Going on would acknowledge what is no longer there, so the whole group fails, for that reason.
+                if isinstance(error, DBAPIError):
+                    raise error from lost
+                raise
         else:
             savepoint.commit()
 

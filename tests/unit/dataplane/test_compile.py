@@ -4,12 +4,12 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
-from tests.examples import ATTACHMENTS, CONSUMER_SUBNET, NOW, PROVIDER_SUBNET, a_service, an_endpoint
 
 from landbridge.dataplane.compile import compile_endpoint, compile_service
 from landbridge.dataplane.driver import Capabilities
 from landbridge.dataplane.model import Binding, PortForward, Target
 from landbridge.domain.resources import Admission, PortMapping, TcpProxy
+from tests.examples import ATTACHMENTS, CONSUMER_SUBNET, NOW, PROVIDER_SUBNET, a_service, an_endpoint
 
 CLOSE_ONLY = Capabilities()
 

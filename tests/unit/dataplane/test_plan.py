@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.examples import ATTACHMENTS, a_service, an_endpoint
 
 from landbridge.dataplane.compile import compile_endpoint, compile_service
 from landbridge.dataplane.driver import Capabilities
@@ -12,6 +11,7 @@ from landbridge.dataplane.model import Binding, Digest, digest
 from landbridge.dataplane.plan import Ensure, Remove, diff
 from landbridge.domain.ids import EndpointId
 from landbridge.domain.resources import Admission
+from tests.examples import ATTACHMENTS, a_service, an_endpoint
 
 TARGET = compile_service(a_service(), ATTACHMENTS, Capabilities()).wired
 BINDING = compile_endpoint(an_endpoint(admission=Admission.ACCEPTED), a_service(), ATTACHMENTS, Capabilities()).wired

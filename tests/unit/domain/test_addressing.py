@@ -17,11 +17,12 @@ from landbridge.domain.resources import Subnet
 
 SUBNET = Subnet(SubnetId("s"), VpcId("v"), "web", IPv4Network("10.0.0.0/29"), IPv4Address("10.0.0.1"))
 
-networks = st.builds(
-    lambda number, length: IPv4Network((number, length), strict=False),
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 32),
-)
+
+def network_around(number: int, prefix_length: int) -> IPv4Network:
+    return IPv4Network((number, prefix_length), strict=False)
+
+
+networks = st.builds(network_around, st.integers(0, 2**32 - 1), st.integers(0, 32))
 
 
 @given(networks)

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from tests.examples import NOW, a_service, an_endpoint
-
 from landbridge.domain.lifecycle import (
     EndpointStatus,
     ServiceStatus,
@@ -13,6 +11,7 @@ from landbridge.domain.lifecycle import (
     shows_address,
 )
 from landbridge.domain.resources import Admission, Failure
+from tests.examples import NOW, a_service, an_endpoint
 
 FAILURE = Failure("data-plane-failure", "no such interface")
 

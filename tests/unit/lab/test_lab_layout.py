@@ -141,7 +141,7 @@ def test_the_fabric_has_the_ids_of_the_records():
     assert [plugged.attachment.subnet_id for plugged in wired.subnets] == [subnet.id for subnet in subnets(EXAMPLE)]
     assert [plugged.attachment.vpc_id for plugged in wired.subnets] == [vpc.id for vpc in vpcs(EXAMPLE)]
     web_2 = wired.subnets[0].hosts[1]
-    assert (web_2.name, web_2.namespace, web_2.mtu) == ("web-2", "lb-lab-1-web-2", 1500)
+    assert (web_2.name, web_2.namespace, web_2.mtu) == ("web-2", "lb.lab-1.web-2", 1500)
     assert (web_2.address, web_2.virtual_addresses) == (IPv4Address("10.0.0.21"), (IPv4Address("10.0.0.30"),))
 
 

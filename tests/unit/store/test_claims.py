@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
@@ -20,7 +20,7 @@ GATEWAY = IPv4Address("10.0.0.1")
 
 
 @contextmanager
-def empty_database() -> Iterator[Connection]:
+def empty_database() -> Generator[Connection]:
     engine = create_engine("sqlite://")
     metadata.create_all(engine)
     with engine.connect() as connection:
@@ -40,7 +40,7 @@ removals = st.tuples(st.just("free"), st.integers(0, 20))
 
 
 @given(st.lists(choices | removals | wishes, max_size=60))
-def test_no_address_has_two_owners_and_the_longest_free_is_chosen_last_never(steps: list[tuple[str, int]]):
+def test_no_address_has_two_owners_and_of_the_used_ones_the_longest_free_comes_next(steps: list[tuple[str, int]]):
     """Compare with a model: a dict of owners, and the order in which addresses were freed."""
     owned: dict[int, str] = {}
     freed_last: dict[int, int] = {}

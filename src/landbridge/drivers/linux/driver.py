@@ -21,6 +21,8 @@ from landbridge.drivers.linux.ownership import NamespaceTaken
 from landbridge.drivers.linux.survey import survey
 from landbridge.drivers.linux.wiring import Failures, Wiring
 
+_REFUSED = "the data plane refused a part of it; it is tried again by itself"
+
 
 class LinuxDriver:
     """The data plane of one region on this machine; a `landbridge.dataplane.driver.Driver`.
@@ -50,7 +52,7 @@ class LinuxDriver:
             edges = dict(self._edges.all())
             found = survey(edges.items(), expected)
         except (OSError, NftError) as error:
-            raise DriverError(f"the edges cannot be read: {error}") from error
+            raise DriverError("the data plane cannot be read", detail=str(error)) from error
         self._identities = {vpc_id: edge.identity for vpc_id, edge in edges.items()}
         self._mirror, self._digests = found.mirror, found.digests
         self._wired = {wired.id: wired for wired in expected}
@@ -116,7 +118,7 @@ class LinuxDriver:
             failed = [element for element in before[id_] | self._mirror.claimed(id_) if element in failures]
             if not failed:
                 continue
-            errors[id_] = DriverError(_message(failed, failures))
+            errors[id_] = DriverError(_REFUSED, detail=_reasons(failed, failures))
             left = frozenset(element for element in before[id_] if element in self._mirror.present)
             is_labelled = wanted[id_] is None or any(element.kind in LABELS for element in left)
             self._mirror.claim(id_, left if is_labelled else frozenset())
@@ -133,7 +135,7 @@ class LinuxDriver:
                 if not self._is_attached(attachment):
                     return DriverError(f"subnet {attachment.subnet_id} is not attached to this data plane")
             except (NamespaceTaken, OSError, NftError) as error:
-                return DriverError(str(error))
+                return DriverError(_REFUSED, detail=str(error))
         return None
 
     def _is_attached(self, attachment: Attachment) -> bool:
@@ -168,6 +170,6 @@ class LinuxDriver:
                     yield wired.attachment.vpc_id
 
 
-def _message(failed: Collection[Element], failures: Failures) -> str:
+def _reasons(failed: Collection[Element], failures: Failures) -> str:
     reasons = sorted({f"{element.kind} {element.key}: {failures[element]}" for element in failed})
-    return "the data plane refused " + "; ".join(reasons)
+    return "; ".join(reasons)

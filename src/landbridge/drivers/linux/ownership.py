@@ -34,12 +34,12 @@ def edge_namespace(region: str, vpc_id: VpcId) -> str:
 
 def edge_prefix(region: str) -> str:
     """Return what the names of all edges of a region begin with."""
-    return f"lb-{region}-edge-"
+    return f"lb.{region}.edge."
 
 
 def switch_namespace(region: str) -> str:
     """Return the name of the namespace with the bridges of the lab's subnets."""
-    return f"lb-{region}-switch"
+    return f"lb.{region}.lab.switch"
 
 
 def owner(namespaces: Namespaces, name: str) -> str | None:
