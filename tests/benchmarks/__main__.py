@@ -6,10 +6,13 @@ Exit status 0 says that everything was measured, whatever the figures are; a goa
 import argparse
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -50,13 +53,14 @@ def main() -> int:
     report = Report(describe_machine())
     say(", ".join(f"{name} {value}" for name, value in report.machine.items()))
     try:
-        run(report, QUICK if arguments.quick else FULL)
+        with compiled_modules():
+            run(report, QUICK if arguments.quick else FULL)
     except (BenchmarkBroken, subprocess.SubprocessError, OSError) as broken:
         print(f"error: {broken}", file=sys.stderr)
         return 1
     took = round(time.monotonic() - began, 1)
     results = {"is_quick": arguments.quick, "seconds": took, **report.as_json()}
-    arguments.output.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    arguments.output.write_text(json.dumps(results, ensure_ascii=False) + "\n")
     missed = report.missed()
     say(f"\n{took:.0f} s. Figures in {arguments.output}. Goals not met: {len(missed)}")
     for sentence in missed:
@@ -72,7 +76,8 @@ def run(report: Report, extent: Extent) -> None:
     """
     available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     congestion_control = "cubic" if "cubic" in available else "reno"
-    report.section("Store", store.rows(store.measure(extent.store_samples)))
+    writes = store.measure(extent.store_samples)
+    report.section("Store", store.rows(writes))
     with contextlib.ExitStack() as stack:
         empty_world = stack.enter_context(running("empty", congestion_control))
         full_world = stack.enter_context(running("full", congestion_control))
@@ -87,7 +92,8 @@ def run(report: Report, extent: Extent) -> None:
         inside = control_plane.inside_rows((before[0], after[0]), (before[1], after[1]))
         report.section("Where the time goes", control_plane.answer_rows(empty.samples, full.samples) + inside)
 
-        report.section("Lab", commands.rows(commands.measure(empty_world, extent.exec_samples)))
+        executions = commands.measure(empty_world, extent.exec_samples)
+        report.section("Lab", commands.rows(executions))
 
         crowded = data_path.endpoint_way(full, data_path.CROWDED)
         ways = [
@@ -100,12 +106,33 @@ def run(report: Report, extent: Extent) -> None:
                 report.note(data_path.NO_PROXY)
             else:
                 ways.append(proxy)
-            results = data_path.measure(ways, extent.rounds, extent.seconds_per_round)
+            carried = data_path.measure(ways, extent.rounds, extent.seconds_per_round)
         report.note(f"Congestion control on all ways: {congestion_control}.")
-        report.section("Data path", data_path.rows(results))
+        report.section("Data path", data_path.rows(carried))
 
         worlds = {restart.EMPTY: empty_world, restart.FULL: full_world}
-        report.section("Restart", restart.rows(restart.measure(worlds, crowded, extent.restarts)))
+        restarts = restart.measure(worlds, crowded, extent.restarts)
+        report.section("Restart", restart.rows(restarts))
+    report.samples = {
+        "store_milliseconds": writes,
+        "control_plane_milliseconds": {restart.EMPTY: empty.samples, restart.FULL: full.samples},
+        "lab_milliseconds": executions,
+        "data_path": carried,
+        "restart_seconds": restarts,
+    }
+
+
+@contextlib.contextmanager
+def compiled_modules() -> Iterator[None]:
+    """Let the processes that are started find compiled modules, as they do on any machine after the first start.
+
+    Where nobody may write beside the sources, or PYTHONDONTWRITEBYTECODE is set, each start would compile everything
+    again, and that would be what is measured.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryDirectory(prefix="landbridge-bench-pycache-", ignore_cleanup_errors=True) as directory:
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+        yield
 
 
 def _end(_number: int, _frame: object) -> NoReturn:

@@ -112,13 +112,12 @@ def rows(results: Results) -> list[Row]:
     for each in MEASURES:
         values_by_way = results[each.what]
         routed = values_by_way[ROUTED]
-        for name, values in values_by_way.items():
-            what = f"{each.what}, {name}"
-            if name == ROUTED:
-                found.insert(len(found), Row(what, each.unit, median(values), sample_count=len(values)))
-                continue
+        found.append(Row(f"{each.what}, {ROUTED}", each.unit, median(routed), sample_count=len(routed)))
+        for name in sorted(values_by_way.keys() - {ROUTED}):
+            values = values_by_way[name]
             ratio = median([value / peer for value, peer in zip(values, routed, strict=True)])
             goals = (each.goal(ratio),) if name in {ENDPOINT, CROWDED} else ()
+            what = f"{each.what}, {name}"
             found.append(Row(what, each.unit, median(values), ROUTED, median(routed), ratio, goals, len(values)))
     return found
 

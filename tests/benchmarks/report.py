@@ -19,6 +19,8 @@ class Report:
     machine: dict[str, Any]
     sections: dict[str, list[Row]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    samples: dict[str, Any] = field(default_factory=dict)
+    """Everything as it was measured, for whoever wants other percentiles."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def section(self, title: str, rows: list[Row]) -> None:
@@ -50,6 +52,7 @@ class Report:
             "notes": self.notes,
             "missed": self.missed(),
             "sections": {title: [row.as_json() for row in rows] for title, rows in self.sections.items()},
+            "samples": self.samples,
         }
 
 

@@ -1,8 +1,9 @@
 """Serve on a host of the lab what the benchmarks connect to.
 
-Arguments: PORT CONGESTION_CONTROL. Three ports follow each other: PORT greets (one byte as soon as somebody connects,
-then the end), PORT+1 swallows a stream and answers with the number of bytes, PORT+2 echoes, PORT+3 greets as well
-(one server port cannot be published twice). Ends with its standard input. Workers are processes, so that no interpreter lock is measured. Standard library only.
+Arguments: PORT CONGESTION_CONTROL. Four ports follow each other: PORT greets (one byte as soon as somebody connects,
+then the end), PORT+1 swallows a stream and answers with the number of bytes, PORT+2 echoes, PORT+3 greets as well,
+because one server port cannot be published twice. Ends with its standard input. Workers are processes, so that no
+interpreter lock is measured. Standard library only.
 """
 
 import os

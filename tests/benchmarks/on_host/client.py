@@ -1,7 +1,8 @@
 """Connect from a host of the lab, as told on standard input, one order a line; answer each with one line of JSON.
 
 Argument: CONGESTION_CONTROL. Orders: `probe IP PORT`, `stream IP PORT STREAMS SECONDS`, `echo IP PORT SECONDS`,
-`connect IP PORT CLIENTS SECONDS`. Moments are CLOCK_MONOTONIC, which all network namespaces share. Standard library only.
+`connect IP PORT CLIENTS SECONDS`. Moments are CLOCK_MONOTONIC, which all network namespaces share.
+Standard library only.
 """
 
 import json

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge, Edges
-from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind, link_interface
+from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind, link_interface, split
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.netlink import Link, NetlinkError, Route
 from landbridge.drivers.linux.nft import NftError
@@ -34,10 +34,10 @@ class Wiring:
 
     def take_out(self, groups: Sequence[frozenset[Element]]) -> Failures:
         """Take out what nobody wants, but for rules' elements that get another value: `load` replaces those."""
-        replaced = {_place(element) for element in self._mirror.missing}
+        replaced = {_slot(element) for element in self._mirror.missing}
         surplus = list(self._mirror.surplus)
         failures: Failures = {}
-        in_nft = (element for element in surplus if element.kind not in OUTSIDE_NFT and _place(element) not in replaced)
+        in_nft = (element for element in surplus if element.kind not in OUTSIDE_NFT and _slot(element) not in replaced)
         for vpc_id, removals in _by_edge(in_nft).items():
             failures |= self._transact(vpc_id, removals, set(), groups)
         outside = [element for element in surplus if element.kind in OUTSIDE_NFT]
@@ -189,6 +189,15 @@ def _problem(action: Callable[[], None]) -> str | None:
 
 def _place(element: Element) -> tuple[VpcId, Kind, str]:
     return element.vpc_id, element.kind, element.key
+
+
+def _slot(element: Element) -> tuple[VpcId, Kind, str]:
+    """Return what must not stand empty between two transactions while a thing changes.
+
+    For a whitelist that is the whole endpoint: between the old list and the new one, clients of both would be cut.
+    """
+    vpc_id, kind, key = _place(element)
+    return vpc_id, kind, split(key)[0] if kind is Kind.ALLOWED else key
 
 
 def _by_edge(elements: Iterable[Element]) -> dict[VpcId, set[Element]]:
