@@ -22,7 +22,7 @@ $(UV): Makefile
 	@touch $(UV)
 
 .venv/.made: $(UV) pyproject.toml uv.lock
-	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
 	@touch .venv/.made
 
 .PHONY: demo

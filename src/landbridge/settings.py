@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from landbridge.domain.errors import OperatorError
+from landbridge.domain.naming import REGION_NAME
 
 
 def default_state() -> Path:
@@ -55,6 +56,8 @@ def read_settings(path: Path | None, **flags: str | None) -> Settings:
     settings = replace(settings, **given)  # pyright: ignore[reportArgumentType]
     if settings.driver not in {"linux", "memory"}:
         raise OperatorError(f"driver is {settings.driver!r}: write linux or memory")
+    if REGION_NAME.fullmatch(settings.region) is None:
+        raise OperatorError(f"region is {settings.region!r}: write at most 32 letters, digits, _ and -, without a dot")
     if settings.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise OperatorError(f"log_level is {settings.log_level!r}: write DEBUG, INFO, WARNING or ERROR")
     return settings

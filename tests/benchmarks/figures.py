@@ -57,13 +57,13 @@ def below(limit: float, value: float, unit: str) -> Goal:
 
 
 def ratio_at_most(limit: float, ratio: float) -> Goal:
-    """Return the goal that a ratio does not exceed `limit`."""
-    return Goal(f"ratio ≤ {limit:g}", ratio <= limit)
+    """Return the goal that a ratio, as it is shown, does not exceed `limit`."""
+    return Goal(f"ratio ≤ {limit:g}", round(ratio, 2) <= limit)
 
 
 def ratio_at_least(limit: float, ratio: float) -> Goal:
-    """Return the goal that a ratio reaches `limit`."""
-    return Goal(f"ratio ≥ {limit:g}", ratio >= limit)
+    """Return the goal that a ratio, as it is shown, reaches `limit`."""
+    return Goal(f"ratio ≥ {limit:g}", round(ratio, 2) >= limit)
 
 
 def latency_rows(

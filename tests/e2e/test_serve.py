@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Deployment, as_root_and_user
+from tests.e2e.deployment import Deployment, as_root_and_user
 
 
 def namespaces_of(region: str) -> list[str]:
@@ -283,3 +283,17 @@ def test_without_a_lab_option_the_server_leaves_the_data_plane_when_it_ends(depl
     assert deployment.stop() == 0
 
     assert talk.say("still there") == "still there"
+
+
+@pytest.mark.parametrize("new_deployment", ["user"], indirect=True)
+def test_what_holds_an_ordinary_users_networks_holds_nothing_else(deployment: Deployment):
+    deployment.serve()
+    assert deployment.process is not None
+
+    holder = json.loads((deployment.state / "holder.json").read_text())["pid"]
+
+    assert list(Path(f"/proc/{holder}/fd").iterdir()) == []
+    assert os.getsid(holder) != os.getsid(deployment.process.pid)
+    assert os.getpgid(holder) != os.getpgid(deployment.process.pid)
+    children = Path(f"/proc/{deployment.process.pid}/task/{deployment.process.pid}/children").read_text()
+    assert children == ""

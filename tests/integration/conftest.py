@@ -86,6 +86,7 @@ class World:
     driver: MemoryDriver
     telemetry: Telemetry
     ids: dict[str, Any]
+    loop: asyncio.Task[None]
 
     async def login(self, user: str, password: str, project: str) -> Tenant:
         """Return a client of a lab user; the token is asked for once, as it is good in every test's server."""
@@ -133,12 +134,14 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running(state: Path, driver: MemoryDriver | None = None, **settings: Any) -> AsyncIterator[World]:
+async def running(
+    state: Path, driver: MemoryDriver | None = None, *, accept_removals: bool = False
+) -> AsyncIterator[World]:
     """Run a server in this process on a state directory, which has the lab if it has a database."""
     lab = labs.read_lab(LAB)
     keys = StateKeys(b"s" * 32, b"k" * 32)
     telemetry = Telemetry("memory", pool_of(lab.region))
-    chosen = Settings(region=lab.region, driver="memory", **settings)
+    chosen = Settings(region=lab.region, driver="memory")
     driver = driver or MemoryDriver()
     database = state / "landbridge.sqlite3"
     is_new = not database.exists()
@@ -146,13 +149,14 @@ async def running(state: Path, driver: MemoryDriver | None = None, **settings: A
     with contextlib.closing(store), ThreadPoolExecutor(1) as thread:
         if is_new:
             await store_lab(store, lab, keys.sealing_key)
-        parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, ServeOptions(state))
+        options = ServeOptions(state, accept_removals=accept_removals)
+        parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, options)
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
             try:
-                yield World(http, parts, store, driver, telemetry, labs.show(lab))
+                yield World(http, parts, store, driver, telemetry, labs.show(lab), loop)
             finally:
                 loop.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -116,13 +116,14 @@ class Reconciler:
         self._revision = 0
         self._retries: dict[WiredId, _Retry] = {}
         self._round_attempts = 0
+        self._must_sweep = True
 
     async def run(self) -> None:
-        """Run rounds until cancelled. The caller has done the first sweep."""
+        """Run rounds until cancelled. What the data plane carries is unknown at first and after a broken round: sweep."""
         next_sweep_at = self._monotonic() + self._sweep_interval_seconds
         while True:
             await self._wakeups.wait(self._seconds_to_wait(next_sweep_at))
-            if self._monotonic() >= next_sweep_at:
+            if self._must_sweep or self._monotonic() >= next_sweep_at:
                 await self.supervised("sweep", self.sweep)
                 next_sweep_at = self._monotonic() + self._sweep_interval_seconds
             else:
@@ -135,6 +136,7 @@ class Reconciler:
             self._round_attempts = 0
         except Exception as error:  # the supervisor: one broken round must not end the loop
             self._round_attempts += 1
+            self._must_sweep = True
             self._observer.round_failed(kind, error)
             await asyncio.sleep(delay_seconds(min(self._round_attempts, 6), self._chance()))
             self._wakeups.ring()
@@ -183,6 +185,7 @@ class Reconciler:
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
         await self._write_back(outcomes(scope, compiled, errors))
         self._revision = max(self._revision, scope.revision)
+        self._must_sweep = False
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
 
     async def _write_back(self, results: Collection[Outcome]) -> None:

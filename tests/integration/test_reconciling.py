@@ -1,0 +1,175 @@
+"""The loop: lost wake-ups, stale writers, drift, back-off, and sweeps that must not wipe a data plane."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from landbridge.control.reconciler import UNASKED_REMOVALS_ALLOWED, removes_too_much
+from landbridge.dataplane.driver import DRIFTED, DriverError, Retry
+from landbridge.dataplane.plan import Plan, Remove
+from landbridge.domain.ids import EndpointId, ServiceId
+from landbridge.drivers.memory import MemoryDriver
+from tests.integration.conftest import Tenant, World, running
+
+
+async def accepted_endpoint(world: World, acme: Tenant, globex: Tenant, **changes) -> tuple[dict, dict]:
+    service = await world.available_service(acme, approval_enabled=False, **changes)
+    endpoint = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+    return service, await globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+
+
+def intact(world: World) -> set[str]:
+    return {id_ for id_, seen in world.driver.survey(()).items() if seen != DRIFTED}
+
+
+async def test_a_sweep_finds_what_is_lost_and_counts_it_as_drift(world: World, acme: Tenant, globex: Tenant):
+    _, endpoint = await accepted_endpoint(world, acme, globex)
+    world.driver.network.lose(endpoint["id"])
+    assert endpoint["id"] not in intact(world)
+
+    await world.parts.reconciler.sweep()
+
+    assert endpoint["id"] in intact(world)
+    assert b'landbridge_drift_total{driver="memory"} 1.0' in world.telemetry.metrics_text()
+
+
+async def test_a_sweep_without_drift_changes_nothing(world: World, acme: Tenant, globex: Tenant):
+    _, endpoint = await accepted_endpoint(world, acme, globex)
+    before = await globex.get(f"vpc-endpoints/{endpoint['id']}")
+
+    await world.parts.reconciler.sweep()
+
+    assert await globex.get(f"vpc-endpoints/{endpoint['id']}") == before
+    assert b'landbridge_drift_total{driver="memory"} 0.0' not in world.telemetry.metrics_text()
+
+
+async def test_a_new_server_on_the_same_state_adopts_what_is_wired(tmp_path: Path, database_with_the_lab: Path):
+    shutil.copy(database_with_the_lab, tmp_path)
+    driver = MemoryDriver()
+    async with running(tmp_path, driver) as first:
+        acme = await first.login("acme-admin", "acme-password", "acme")
+        globex = await first.login("globex-admin", "globex-password", "globex")
+        _, endpoint = await accepted_endpoint(first, acme, globex)
+    wired = driver.observe([endpoint["id"]])
+
+    async with running(tmp_path, MemoryDriver(driver.network)) as second:
+        await (await second.login("globex-admin", "globex-password", "globex")).until(
+            f"vpc-endpoints/{endpoint['id']}", "accepted"
+        )
+        assert second.driver.observe([endpoint["id"]]) == wired
+        assert b"landbridge_drift_total{" not in second.telemetry.metrics_text()
+
+
+async def test_an_acknowledged_request_whose_wakeup_was_lost_is_carried_out_at_the_next_start(
+    tmp_path: Path, database_with_the_lab: Path
+):
+    shutil.copy(database_with_the_lab, tmp_path)
+    async with running(tmp_path) as first:
+        acme = await first.login("acme-admin", "acme-password", "acme")
+        first.loop.cancel()  # as if the process died between the commit and the round
+        created = await acme.post("vpc-endpoint-services", first.service_body())
+        assert (await acme.get(f"vpc-endpoint-services/{created['id']}"))["status"] == "creating"
+
+    async with running(tmp_path) as second:
+        acme = await second.login("acme-admin", "acme-password", "acme")
+        await acme.until(f"vpc-endpoint-services/{created['id']}", "available")
+
+
+async def test_what_an_outdated_round_did_is_not_written_back(world: World, acme: Tenant):
+    service = await world.available_service(acme)
+    id_ = ServiceId(service["id"])
+    stale = (await world.store.read(lambda tx: tx.service(id_))).generation - 1
+
+    assert not await world.store.write(lambda tx: tx.record_service_outcome(id_, stale, None))
+    assert await world.store.write(lambda tx: tx.record_service_outcome(id_, stale + 1, None))
+
+
+async def test_a_failing_binding_is_tried_again_by_itself_until_it_works(world: World, acme: Tenant, globex: Tenant):
+    service = await world.available_service(acme)
+    endpoint = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+    world.driver.fail_on(endpoint["id"], DriverError("busy", detail="transit 198.19.128.7"))
+    body = {"action": "receive", "endpoints": [endpoint["id"]]}
+    await acme.post(f"vpc-endpoint-services/{service['id']}/connections/action", body)
+
+    failed = await globex.until(f"vpc-endpoints/{endpoint['id']}", "failed")
+    assert "198.19" not in str(failed["error"])
+    world.driver.fail_on(endpoint["id"], None)
+
+    await globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+
+
+async def test_what_can_never_work_is_not_tried_again_but_a_new_acceptance_tries_it(
+    world: World, acme: Tenant, globex: Tenant
+):
+    service = await world.available_service(acme)
+    endpoint = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+    path = f"vpc-endpoint-services/{service['id']}/connections/action"
+    body = {"action": "receive", "endpoints": [endpoint["id"]]}
+    world.driver.fail_on(endpoint["id"], DriverError("no such device", Retry.NEVER))
+    await acme.post(path, body)
+    await globex.until(f"vpc-endpoints/{endpoint['id']}", "failed")
+
+    world.driver.fail_on(endpoint["id"], None)
+    await asyncio.sleep(0.3)
+    assert (await globex.get(f"vpc-endpoints/{endpoint['id']}"))["status"] == "failed"
+    await acme.post(path, body)
+    await globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+
+
+async def test_an_empty_database_does_not_wipe_a_data_plane(
+    tmp_path: Path, database_with_the_lab: Path, world: World, acme: Tenant, globex: Tenant
+):
+    service = await world.available_service(acme, approval_enabled=False)
+    endpoints = [
+        await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+        for _ in range(UNASKED_REMOVALS_ALLOWED + 2)
+    ]
+    for endpoint in endpoints:
+        await globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+    ids = [EndpointId(endpoint["id"]) for endpoint in endpoints]
+    other = tmp_path / "restored-from-nothing"
+    other.mkdir()
+    shutil.copy(database_with_the_lab, other)
+
+    async with running(other, MemoryDriver(world.driver.network)) as emptied:
+        assert len(emptied.driver.observe(ids)) == len(ids)
+        assert b"landbridge_sweep_held_removals 13.0" in emptied.telemetry.metrics_text()
+    async with running(other, MemoryDriver(world.driver.network), accept_removals=True) as told:
+        assert told.driver.observe(ids) == {}
+
+
+def test_a_few_unasked_removals_are_taken_on_trust_and_asked_ones_always():
+    def removals(count: int) -> Plan:
+        return Plan(tuple(Remove(EndpointId(str(number))) for number in range(count)))
+
+    everything = {str(number) for number in range(1000)}
+
+    assert removes_too_much(removals(10), asked_for=(), wired_count=10) == 0
+    assert removes_too_much(removals(11), asked_for=(), wired_count=11) == 11
+    assert removes_too_much(removals(300), asked_for=(), wired_count=1000) == 0
+    assert removes_too_much(removals(301), asked_for=(), wired_count=1000) == 301
+    assert removes_too_much(removals(1000), asked_for=everything, wired_count=1000) == 0
+
+
+class FalteringDriver(MemoryDriver):
+    """Cannot be asked anything once, and then can."""
+
+    failures = 1
+
+    def observe(self, ids):
+        if self.failures > 0 and ids:
+            self.failures -= 1
+            raise DriverError("the data plane is away")
+        return super().observe(ids)
+
+
+async def test_a_round_that_breaks_as_a_whole_is_followed_by_a_sweep(tmp_path: Path, database_with_the_lab: Path):
+    shutil.copy(database_with_the_lab, tmp_path)
+    driver = FalteringDriver()
+    async with running(tmp_path, driver) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+
+        service = await acme.post("vpc-endpoint-services", world.service_body())
+
+        await acme.until(f"vpc-endpoint-services/{service['id']}", "available")
+    assert driver.failures == 0
