@@ -536,7 +536,7 @@ class TestTheProcess:
         )
         loaded = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
 
-        assert eval(loaded.stdout) - {"__main__", "_distutils_hack"} == {"click", "landbridge"}  # noqa: S307
+        assert eval(loaded.stdout) - {"__main__", "_distutils_hack", "sitecustomize"} == {"click", "landbridge"}  # noqa: S307
 
     def test_a_terminal_gets_a_table_without_colour_if_it_wants_none(self, cloud: Cloud, tmp_path: Path):
         cloud.answer("POST", SERVICES, service("creating"))

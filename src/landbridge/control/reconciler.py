@@ -119,7 +119,7 @@ class Reconciler:
         self._must_sweep = True
 
     async def run(self) -> None:
-        """Run rounds until cancelled. What the data plane carries is unknown at first and after a broken round: sweep."""
+        """Run rounds until cancelled; sweep while it is unknown what the data plane carries."""
         next_sweep_at = self._monotonic() + self._sweep_interval_seconds
         while True:
             await self._wakeups.wait(self._seconds_to_wait(next_sweep_at))
