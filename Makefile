@@ -6,6 +6,8 @@ PYTHON := $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 export UV_PYTHON_DOWNLOADS := never
+# The machine's own certificates: it may stand behind a proxy that has one of its own.
+export UV_SYSTEM_CERTS := true
 BIN := .venv/bin
 
 .PHONY: help

@@ -37,8 +37,8 @@ class Extent:
     restarts: int
 
 
-FULL = Extent(120, 7, 1.0, 100, 300, 5)
-QUICK = Extent(30, 3, 0.5, 30, 100, 2)
+FULL = Extent(120, 15, 0.5, 100, 300, 5)
+QUICK = Extent(30, 5, 0.3, 30, 100, 2)
 
 
 def main() -> int:
