@@ -88,11 +88,10 @@ def serve(settings: Settings, options: ServeOptions) -> None:
         OperatorError, LabFileError: it cannot start; the message says what to do.
     """
     lab = labs.read_lab(options.lab_file) if options.lab_file is not None else None
-    if lab is not None:
-        settings = replace(settings, region=lab.region)
     configure_logging(settings.log_level)
     state = open_state(options.state)
     state.lock()
+    settings = replace(settings, region=state.region(settings.region if lab is None else lab.region))
     with _listening_socket(settings.listen) as listener:
         namespaces = _enter(state) if settings.driver == "linux" else None
         stopping = _StopFlag()
@@ -309,8 +308,7 @@ def plan(settings: Settings, state_path: Path) -> Plan:
     state = StateDirectory(state_path)
     if not state.database.exists():
         raise OperatorError(f"{state_path} holds no database: give the --state of a server")
-    record = state.read_lab()
-    region = record[0] if record is not None else settings.region
+    region = state.region(settings.region)
     try:
         namespaces = user_namespace.join(state.path)
     except user_namespace.NoHolder as error:

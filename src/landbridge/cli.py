@@ -107,7 +107,7 @@ def serve(
 @click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON.")
 @_sentences
 def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
-    """Show what the next sweep would change in the data plane; changes nothing."""
+    """Show what the next sweep would do; do nothing."""
     from landbridge.bootstrap import plan as make_plan  # noqa: PLC0415 — see the module docstring
     from landbridge.cli_plan import plan_lines, plan_steps  # noqa: PLC0415
 

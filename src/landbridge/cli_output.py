@@ -65,6 +65,7 @@ def print_service(service: Service) -> None:
             "id": service["id"],
             "name": service["service_name"],
             "status": service["status"],
+            "reason": _reasons(service),
             "server type": service.get("server_type", ""),
             "ports": _ports(service),
             "port id": service.get("port_id", ""),
@@ -104,6 +105,7 @@ def print_endpoint(endpoint: Endpoint) -> None:
         {
             "id": endpoint["id"],
             "status": endpoint["status"],
+            "reason": _reasons(endpoint),
             "ip": endpoint.get("ip") or "",
             "dns names": " ".join(endpoint.get("dns_names") or ()),
             "service": endpoint.get("endpoint_service_name", ""),
@@ -145,6 +147,7 @@ def print_connection(connection: Connection) -> None:
         {
             "endpoint": connection["id"],
             "status": connection["status"],
+            "reason": _reasons(connection),
             "domain id": connection.get("domain_id", ""),
             "marker": str(connection.get("marker_id", "")),
             "description": connection.get("description", ""),
@@ -219,6 +222,11 @@ _STATUS_STYLES = {
     "rejected": "red",
     "failed": "red",
 }
+
+
+def _reasons(resource: Service | Endpoint | Connection) -> str:
+    """Return why the resource failed, or why it is not yet what its status promises."""
+    return "; ".join(failure.get("error_message", "") for failure in resource.get("error") or ())
 
 
 def _ports(service: Service) -> str:

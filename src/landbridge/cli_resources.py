@@ -35,7 +35,13 @@ def endpoint() -> None:
 
 
 @endpoint.command("create")
-@click.option("--service", "service_name_or_id", required=True, metavar="ID", help="Id or full name of the service.")
+@click.option(
+    "--service",
+    "service_name_or_id",
+    required=True,
+    metavar="ID",
+    help="Id or full name of the service.",
+)
 @click.option("--vpc-id", required=True, metavar="ID")
 @click.option("--subnet-id", required=True, metavar="ID", help="Where the endpoint gets its address.")
 @click.option("--ip", metavar="ADDRESS", help="A wanted address of the subnet; default: any free one.")

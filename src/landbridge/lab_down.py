@@ -35,6 +35,7 @@ def lab_down(state_path: Path) -> bool:
         namespaces = user_namespace.join(state.path)
     except user_namespace.NoHolder:
         state.forget_lab()  # the networks went with the process that held them
+        user_namespace.release(state.path)
         return True
     take_down_lab(state, namespaces)
     return True

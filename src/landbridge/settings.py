@@ -29,8 +29,8 @@ class Settings:
     """HOST:PORT; port 0 takes a free one."""
     public_url: str = ""
     """How clients reach this server; empty: `http://` and the address of `listen`."""
-    region: str = "lab-1"
-    """The region's name, without a dot; a lab file's own region wins."""
+    region: str = ""
+    """The region's name, without a dot. A lab file's own wins; empty: the state's, `lab-1` for a new state."""
     dns_domain: str = "landbridge.internal"
     """The last part of endpoints' domain names."""
     driver: str = "linux"
@@ -56,7 +56,7 @@ def read_settings(path: Path | None, **flags: str | None) -> Settings:
     settings = replace(settings, **given)  # pyright: ignore[reportArgumentType]
     if settings.driver not in {"linux", "memory"}:
         raise OperatorError(f"driver is {settings.driver!r}: write linux or memory")
-    if REGION_NAME.fullmatch(settings.region) is None:
+    if settings.region and REGION_NAME.fullmatch(settings.region) is None:
         raise OperatorError(f"region is {settings.region!r}: write at most 32 letters, digits, _ and -, without a dot")
     if settings.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise OperatorError(f"log_level is {settings.log_level!r}: write DEBUG, INFO, WARNING or ERROR")

@@ -14,6 +14,9 @@ from typing import cast
 
 from landbridge.domain.errors import OperatorError
 
+DEFAULT_REGION = "lab-1"
+"""The region of a new installation that was told none."""
+
 _INSTANCES = Path("/run/landbridge/instances")
 """Where servers that run as root say which instance lives in which state directory."""
 
@@ -93,6 +96,26 @@ class StateDirectory:
             os.fsync(file.fileno())
         return instance
 
+    def region(self, wanted: str) -> str:
+        """Return the region that this installation serves; the first one that is wanted stays for ever.
+
+        Names, pools and edges carry it: under another region a server would not find its own data plane.
+
+        Raises:
+            OperatorError: another region than the installation's is wanted.
+        """
+        path = self.path / "region"
+        try:
+            kept = path.read_text().strip()
+        except FileNotFoundError:
+            kept = wanted or DEFAULT_REGION
+            path.write_text(kept + "\n")
+        if wanted and wanted != kept:
+            raise OperatorError(
+                f"{self.path} belongs to region {kept}, not {wanted}: give another --state, or write {kept} as region"
+            )
+        return kept
+
     def write_lab(self, region: str, hosts: dict[str, str]) -> None:
         """Keep the namespaces of the lab's hosts for `lab exec` and `lab down`."""
         fresh = self._lab_file.with_suffix(".new")
@@ -149,6 +172,11 @@ def describe_owner(instance: str | None) -> str:
     except FileNotFoundError:
         return f"landbridge instance {instance} made it, whose state directory is unknown: remove it by hand"
     pid = StateDirectory(path).server_pid()
+    if pid == os.getpid():
+        return (
+            f"this very state directory made it when its instance was {instance}: "
+            f"write that into {path / 'instance'} again, or remove it by hand"
+        )
     if pid is None:
         return f"a server that has ended left it: run `landbridge lab down --state {path}`"
     return f"the living server with process id {pid} and state directory {path} holds it"

@@ -114,10 +114,12 @@ class Deployment:
         return subprocess.run(self.command(*words), check=False, **options)
 
     def serve(self, *options: str) -> None:
+        """Start the server with its lab and wait until it answers."""
+        self.serve_without_lab("--lab", str(self.lab), *options)
+
+    def serve_without_lab(self, *options: str) -> None:
         """Start the server and wait until it answers."""
-        command = self.command(
-            "serve", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}", "--lab", str(self.lab), *options
-        )
+        command = self.command("serve", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}", *options)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
         deadline = time.monotonic() + 60

@@ -268,17 +268,7 @@ def test_without_a_lab_option_the_server_leaves_the_data_plane_when_it_ends(depl
     deployment.accepted_endpoint()
     deployment.stop()
     talk = deployment.talk("10.0.0.100", 8080)
-    command = deployment.command("serve", "--state", str(deployment.state), "--listen", f"127.0.0.1:{deployment.port}")
-
-    with deployment.log.open("ab") as log:
-        deployment.process = subprocess.Popen(command, stdout=log, stderr=log, env=deployment.environment())
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            deployment.get_version()
-            break
-        except OSError:
-            time.sleep(0.02)
+    deployment.serve_without_lab()
     assert deployment.tenant("globex").send("GET", "vpc-endpoints")["total_count"] == 1
     assert deployment.stop() == 0
 
@@ -297,3 +287,31 @@ def test_what_holds_an_ordinary_users_networks_holds_nothing_else(deployment: De
     assert os.getpgid(holder) != os.getpgid(deployment.process.pid)
     children = Path(f"/proc/{deployment.process.pid}/task/{deployment.process.pid}/children").read_text()
     assert children == ""
+
+
+@as_root_and_user
+def test_a_server_restarted_without_its_lab_file_keeps_its_region_and_cuts_what_it_carries(deployment: Deployment):
+    deployment.serve()
+    deployment.start_backend()
+    endpoint = deployment.accepted_endpoint()
+    talk = deployment.talk("10.0.0.100", 8080)
+    deployment.stop(signal.SIGKILL)
+
+    deployment.serve_without_lab()
+    body = {"action": "reject", "endpoints": [endpoint["id"]]}
+    path = f"vpc-endpoint-services/{endpoint['endpoint_service_id']}/connections/action"
+    (connection,) = deployment.tenant("acme").send("POST", path, body)["connections"]
+
+    assert (connection["status"], connection["error"]) == ("rejected", [])
+    assert talk.say("cut") == ""
+
+
+def test_a_lab_of_another_region_is_refused_on_a_state_that_has_one(deployment: Deployment):
+    deployment.serve()
+    deployment.stop()
+    deployment.lab.write_text(deployment.lab.read_text().replace(deployment.region, "elsewhere"))
+
+    answer = deployment.run("serve", "--state", str(deployment.state), "--lab", str(deployment.lab))
+
+    assert answer.returncode == 1
+    assert f"belongs to region {deployment.region}, not elsewhere" in answer.stderr

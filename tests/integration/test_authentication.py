@@ -17,6 +17,7 @@ ROUTES = [
     ("POST", "vpc-endpoint-services"),
     ("GET", "vpc-endpoint-services/x"),
     ("DELETE", "vpc-endpoint-services/x"),
+    ("GET", "vpc-endpoint-services/describe"),
     ("GET", "vpc-endpoint-services/x/connections"),
     ("POST", "vpc-endpoint-services/x/connections/action"),
     ("GET", "vpc-endpoint-services/x/permissions"),

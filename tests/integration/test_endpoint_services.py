@@ -362,3 +362,23 @@ async def test_list_and_show_agree_and_a_list_has_exactly_one_array(world: World
     assert [name for name, value in page.items() if isinstance(value, list)] == ["endpoint_services"]
     assert page["endpoint_services"][0]["domain_id"] == acme.domain_id
     assert page["endpoint_services"][0]["public_border_group"]
+
+
+async def test_any_tenant_may_describe_a_service_by_id_or_full_name_and_learns_little(
+    world: World, acme: Tenant, globex: Tenant
+):
+    service = await world.available_service(acme, service_name="web")
+
+    by_id = await globex.get("vpc-endpoint-services/describe", id=service["id"])
+    by_name = await globex.get("vpc-endpoint-services/describe", endpoint_service_name=service["service_name"])
+
+    assert by_id == by_name
+    assert by_id["id"] == service["id"]
+    assert set(by_id).isdisjoint({"project_id", "domain_id", "port_id", "vpc_id", "ports"})
+    for params, expected in [
+        ({}, (400, "EndPoint.0002")),
+        ({"id": service["id"], "endpoint_service_name": service["service_name"]}, (400, "EndPoint.0002")),
+        ({"id": "unknown"}, (404, "EndPoint.0005")),
+        ({"endpoint_service_name": f"lab-1.other.{service['id']}"}, (404, "EndPoint.0005")),
+    ]:
+        assert await globex.refused("GET", "vpc-endpoint-services/describe", params=params) == expected

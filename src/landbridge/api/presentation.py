@@ -68,6 +68,19 @@ def created_service_body(service: EndpointService) -> Json:
     return body
 
 
+def described_service_body(service: EndpointService) -> Json:
+    """Return what any tenant may know about a service (contract 3.9)."""
+    return {
+        "id": service.id,
+        "service_name": service.name,
+        "service_type": "interface",
+        "created_at": moment(service.created_at),
+        "is_charge": False,
+        "public_border_group": BORDER_GROUP,
+        "enable_policy": False,
+    }
+
+
 def endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: str) -> Json:
     """Return an endpoint object (contract 4.5)."""
     body: Json = {

@@ -155,6 +155,21 @@ class EndpointServices:
 
         return await self._store.read(look)
 
+    async def describe(self, id_: ServiceId | None, name: str | None) -> EndpointService:
+        """Return a service by its id or by its full name, whoever owns it: so consumers find ids (contract 3.9).
+
+        Raises:
+            InvalidParameter: not exactly one of both is given.
+            ServiceNotFound: unknown, or being deleted.
+        """
+        if (id_ is None) is (name is None):
+            raise InvalidParameter("give either id or endpoint_service_name")
+        wanted = id_ if id_ is not None else ServiceId((name or "").rpartition(".")[2])
+        service = await self._store.read(lambda tx: tx.service(wanted))
+        if service is None or service.delete_requested_at is not None or name not in {None, service.name}:
+            raise ServiceNotFound(f"there is no endpoint service {id_ or name}")
+        return service
+
     async def delete(self, project_id: ProjectId, id_: ServiceId) -> None:
         """Ask for a service's end; it is `deleting` when this returns. Asking twice is no error.
 

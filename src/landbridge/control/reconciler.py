@@ -180,12 +180,14 @@ class Reconciler:
         self._observer.sweep_held(held, len(observed))
         if held:
             plan = Plan(plan.ensures)
-        if drifted := drift(plan, {**scope.services, **scope.endpoints}):
+        # From nothing at all, everything has to be wired: that is a start, and nothing has drifted.
+        if observed and (drifted := drift(plan, {**scope.services, **scope.endpoints})):
             self._observer.drift_found(drifted)
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
         await self._write_back(outcomes(scope, compiled, errors))
         self._revision = max(self._revision, scope.revision)
         self._must_sweep = False
+        self._accept_removals = False
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
 
     async def _write_back(self, results: Collection[Outcome]) -> None:

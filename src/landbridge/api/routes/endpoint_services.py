@@ -1,9 +1,9 @@
-"""Routes of endpoint services: operations 3, 4, 5 and 7 of the contract."""
+"""Routes of endpoint services: operations 3, 4, 5, 7 and 9 of the contract."""
 
 from fastapi import APIRouter, Request, Response
 
 from landbridge.api.auth import ApiDep, Reader, Writer
-from landbridge.api.presentation import Json, created_service_body, service_body
+from landbridge.api.presentation import Json, created_service_body, described_service_body, service_body
 from landbridge.api.requests import Query, read_object
 from landbridge.api.schemas import new_service
 from landbridge.control.protocols import ServiceQuery
@@ -40,6 +40,16 @@ async def list_services(request: Request, caller: Reader, api: ApiDep) -> Json:
     )
     bodies = [service_body(item.service, item.connection_count) for item in listed]
     return {"endpoint_services": bodies, "total_count": total}
+
+
+@router.get("/describe")
+async def describe_service(request: Request, caller: Reader, api: ApiDep) -> Json:
+    """Say what anybody may know about a service, by its id or its full name."""
+    del caller  # any authenticated one
+    query = Query(request)
+    id_ = query.text("id")
+    service = await api.endpoint_services.describe(ServiceId(id_) if id_ else None, query.text("endpoint_service_name"))
+    return described_service_body(service)
 
 
 @router.get("/{service_id}")
