@@ -25,6 +25,7 @@ $(UV): Makefile
 
 .venv/.made: $(UV) pyproject.toml uv.lock
 	@$(UV) sync --frozen --quiet --compile-bytecode --python $(PYTHON)
+	@$(BIN)/python -m compileall -q src
 	@touch .venv/.made
 
 .PHONY: demo
@@ -50,6 +51,10 @@ static:
 .PHONY: bench
 bench: setup ## Run all benchmarks; print ratios and write bench/results.json
 	@$(BIN)/python -m tests.benchmarks
+
+.PHONY: bench-quick
+bench-quick: setup ## Run the benchmarks with fewer samples, in under three minutes
+	@$(BIN)/python -m tests.benchmarks --quick
 
 .PHONY: format
 format: setup ## Format the code and sort imports

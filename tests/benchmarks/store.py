@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from landbridge.control.protocols import ProjectRecord, WriteTransaction
+from landbridge.control.accounts import ProjectRecord
+from landbridge.control.protocols import WriteTransaction
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.store.sqlite import SqliteStore
 from tests.benchmarks.figures import Row, median, percentile

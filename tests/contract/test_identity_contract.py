@@ -13,12 +13,8 @@ from functools import cache
 
 import pytest
 
-from landbridge.control.protocols import (
-    Identity,
-    PasswordLogin,
-    SignedRequest,
-    TokenFacts,
-)
+from landbridge.control.accounts import PasswordLogin, SignedRequest, TokenFacts
+from landbridge.control.protocols import Identity
 from landbridge.domain.errors import Forbidden, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.builtin import BuiltinIdentity

@@ -17,19 +17,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, event
 
-from landbridge.control.protocols import (
-    AccessKey,
-    ConnectionQuery,
-    EndpointQuery,
-    Page,
-    PermissionQuery,
-    ProjectRecord,
-    ReadTransaction,
-    ServiceQuery,
-    Store,
-    UserRecord,
-    WriteTransaction,
-)
+from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
+from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
+from landbridge.control.queries import ConnectionQuery, EndpointQuery, Page, PermissionQuery, ServiceQuery
 from landbridge.dataplane.model import TRANSIT_RANGE
 from landbridge.domain.addressing import host_numbers
 from landbridge.domain.errors import AddressOutsideSubnet, AddressTaken, PoolFull, PortsConflict, SubnetFull

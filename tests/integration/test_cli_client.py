@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from landbridge import cli_resources
+from landbridge.cli import resources
 from tests.integration.cloud_on_loopback import PASSWORD, PROJECT_ID, REQUEST_ID, Cloud, cloud_on_loopback, refusal
 
 SERVICE_ID = "5b6e0000-0000-4000-8000-000000000001"
@@ -70,9 +70,9 @@ def run(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     group = click.Group(
         commands={
-            "service": cli_resources.service,
-            "endpoint": cli_resources.endpoint,
-            "connection": cli_resources.connection,
+            "service": resources.service,
+            "endpoint": resources.endpoint,
+            "connection": resources.connection,
         }
     )
     nobody = {name: None for name in os.environ if name.startswith("OS_")}
@@ -531,7 +531,7 @@ class TestSigningIn:
 class TestTheProcess:
     def test_importing_the_commands_loads_click_and_the_standard_library_only(self):
         program = (
-            "import sys, landbridge.cli_resources\n"
+            "import sys, landbridge.cli.resources\n"
             "print({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
         )
         loaded = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
@@ -541,7 +541,7 @@ class TestTheProcess:
     def test_a_terminal_gets_a_table_without_colour_if_it_wants_none(self, cloud: Cloud, tmp_path: Path):
         cloud.answer("POST", SERVICES, service("creating"))
         cloud.answer("GET", SERVICE, service("available", description="[red]brackets[/red]"))
-        program = f"from landbridge.cli_resources import service; service({[*NEW_SERVICE[1:], '--wait']!r})"
+        program = f"from landbridge.cli.resources import service; service({[*NEW_SERVICE[1:], '--wait']!r})"
         terminal, its_end = pty.openpty()
         # The kernel's buffer of a terminal holds all that such a short command says.
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm-256color", "NO_COLOR": "1"}

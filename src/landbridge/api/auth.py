@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from landbridge.api.requests import read_body
 from landbridge.api.services import Api
-from landbridge.control.protocols import SignedRequest, TokenFacts
+from landbridge.control.accounts import SignedRequest, TokenFacts
 from landbridge.domain.errors import Forbidden, InvalidProjectId, Unauthenticated
 from landbridge.domain.resources import Caller
 
@@ -20,8 +20,8 @@ _WRITING_ROLES = frozenset({"member", "admin", "operator"})
 _TOKEN_LIMIT = 16 * 1024
 
 
-def api_of(request: Request) -> Api:
-    """Return what stands behind the routes."""
+async def api_of(request: Request) -> Api:
+    """Return what stands behind the routes. Asynchronous only because FastAPI runs others in threads."""
     api = request.app.state.api
     assert isinstance(api, Api)  # noqa: S101 — set once, by create_app
     return api

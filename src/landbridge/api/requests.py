@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from landbridge.control.protocols import Page
+from landbridge.control.queries import Page
 from landbridge.domain.errors import (
     BodyTooLarge,
     InvalidLimit,

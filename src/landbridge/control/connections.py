@@ -6,7 +6,8 @@ from datetime import datetime
 
 from landbridge.control.endpoint_services import own_service
 from landbridge.control.endpoints import CUT_SECONDS, CutWatch
-from landbridge.control.protocols import Clock, ConnectionQuery, ReadTransaction, Store, WriteTransaction
+from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.control.queries import ConnectionQuery
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.domain.errors import EndpointDeleting, EndpointNotFound, OtherServicesEndpoint
 from landbridge.domain.ids import EndpointId, ProjectId, ServiceId

@@ -4,14 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from landbridge.control.protocols import (
-    Clock,
-    Directory,
-    ReadTransaction,
-    ServiceQuery,
-    Store,
-    WriteTransaction,
-)
+from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
+from landbridge.control.queries import ServiceQuery
 from landbridge.control.settlements import Wakeups
 from landbridge.domain.errors import (
     Forbidden,

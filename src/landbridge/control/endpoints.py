@@ -4,14 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from landbridge.control.protocols import (
-    Clock,
-    Directory,
-    EndpointQuery,
-    ReadTransaction,
-    Store,
-    WriteTransaction,
-)
+from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
+from landbridge.control.queries import EndpointQuery
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.domain.admission import initial_admission, may_connect
 from landbridge.domain.errors import (
@@ -184,14 +178,16 @@ class Endpoints:
         vpc = await self._directory.vpc(vpc_id)
         if vpc is None or vpc.project_id != caller.project_id:
             raise VpcNotFound(f"VPC {vpc_id} does not exist in this project")
-        subnet = await self._directory.subnet(subnet_id)
-        owner = await self._directory.vpc(subnet.vpc_id) if subnet is not None else None
-        if subnet is None or owner is None or owner.project_id != caller.project_id:
+        subnets = await self._directory.subnets(vpc_id)
+        check_transit_range_is_free(vpc, subnets)
+        for subnet in subnets:
+            if subnet.id == subnet_id:
+                return subnet
+        elsewhere = await self._directory.subnet(subnet_id)
+        owner = await self._directory.vpc(elsewhere.vpc_id) if elsewhere is not None else None
+        if owner is None or owner.project_id != caller.project_id:
             raise SubnetNotFound(f"subnet {subnet_id} does not exist in this project")
-        if subnet.vpc_id != vpc_id:
-            raise SubnetNotInVpc(f"subnet {subnet_id} is not in VPC {vpc_id}")
-        check_transit_range_is_free(vpc, await self._directory.subnets(vpc_id))
-        return subnet
+        raise SubnetNotInVpc(f"subnet {subnet_id} is not in VPC {vpc_id}")
 
 
 def own_endpoint(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) -> Endpoint:

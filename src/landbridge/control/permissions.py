@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from landbridge.control.endpoint_services import own_service
-from landbridge.control.protocols import Clock, PermissionQuery, ReadTransaction, Store, WriteTransaction
+from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.control.queries import PermissionQuery
 from landbridge.domain.admission import PERMISSION_LIMIT, permission_type
 from landbridge.domain.errors import EmptyPermissionList, TooManyPermissions
 from landbridge.domain.ids import IdSource, PermissionId, ProjectId, ServiceId

@@ -5,13 +5,13 @@ transaction: it either happens whole, and is on disk when `write` returns, or no
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Protocol, TypeVar
 
+from landbridge.control.accounts import PasswordLogin, ProjectRecord, SignedRequest, TokenFacts, UserRecord
+from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
 from landbridge.domain.ids import (
-    DomainId,
     EndpointId,
     NicId,
     PoolId,
@@ -20,7 +20,6 @@ from landbridge.domain.ids import (
     SubnetId,
     VpcId,
 )
-from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
 from landbridge.domain.resources import (
     Caller,
     Endpoint,
@@ -41,73 +40,6 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the current moment, aware and in UTC."""
         ...
-
-
-# Queries. Every list is cut to a page by the store, and says how many matches there are in all.
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which part of a list, in which order (contract 1.5). Ties are broken by id."""
-
-    limit: int = 10
-    offset: int = 0
-    sort_by: str = "created_at"
-    """`created_at` or `updated_at`."""
-    descending: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceQuery:
-    """Filters of contract 3.4; None does not filter."""
-
-    project_id: ProjectId
-    name_contains: str | None = None
-    id: str | None = None
-    status: ServiceStatus | None = None
-    server_type: str | None = None
-    page: Page = field(default_factory=Page)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointQuery:
-    """Filters of contract 3.20; None does not filter."""
-
-    project_id: ProjectId
-    service_name_contains: str | None = None
-    vpc_id: str | None = None
-    id: str | None = None
-    page: Page = field(default_factory=Page)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionQuery:
-    """Filters of contract 3.10; None does not filter."""
-
-    service_id: ServiceId
-    id: str | None = None
-    marker: int | None = None
-    status: EndpointStatus | None = None
-    page: Page = field(default_factory=Page)
-
-
-@dataclass(frozen=True, slots=True)
-class PermissionQuery:
-    """Filters of contract 3.13; None does not filter."""
-
-    service_id: ServiceId
-    permission_contains: str | None = None
-    page: Page = field(default_factory=Page)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Intent that was written after some revision."""
-
-    revision: int
-    """The database's revision that these changes lead up to."""
-    services: Sequence[EndpointService]
-    endpoints: Sequence[Endpoint]
 
 
 class ReadTransaction(Protocol):
@@ -185,27 +117,27 @@ class ReadTransaction(Protocol):
         """Return all NICs and virtual IPs of the built-in directory."""
         ...
 
-    def project(self, id_: ProjectId) -> "ProjectRecord | None":
+    def project(self, id_: ProjectId) -> ProjectRecord | None:
         """Return a project of the built-in identity."""
         ...
 
-    def projects(self) -> Sequence["ProjectRecord"]:
+    def projects(self) -> Sequence[ProjectRecord]:
         """Return all projects of the built-in identity."""
         ...
 
-    def user(self, id_: str) -> "UserRecord | None":
+    def user(self, id_: str) -> UserRecord | None:
         """Return a user of the built-in identity by id."""
         ...
 
-    def users_named(self, name: str) -> Sequence["UserRecord"]:
+    def users_named(self, name: str) -> Sequence[UserRecord]:
         """Return the users of this name, one per domain at most."""
         ...
 
-    def users(self) -> Sequence["UserRecord"]:
+    def users(self) -> Sequence[UserRecord]:
         """Return all users of the built-in identity."""
         ...
 
-    def user_by_access_key(self, access_key: str) -> "UserRecord | None":
+    def user_by_access_key(self, access_key: str) -> UserRecord | None:
         """Return the user who holds this access key."""
         ...
 
@@ -332,11 +264,11 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Forget a VPC."""
         ...
 
-    def put_project(self, project: "ProjectRecord") -> None:
+    def put_project(self, project: ProjectRecord) -> None:
         """Store a project of the built-in identity, or replace it."""
         ...
 
-    def put_user(self, user: "UserRecord") -> None:
+    def put_user(self, user: UserRecord) -> None:
         """Store a user of the built-in identity, or replace it, access keys included."""
         ...
 
@@ -383,82 +315,6 @@ class Directory(Protocol):
     async def nic(self, id_: NicId) -> Nic | None:
         """Return a NIC or virtual IP, or None."""
         ...
-
-
-# Identity
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectRecord:
-    """A project of the built-in identity, with the domain that owns it."""
-
-    id: ProjectId
-    name: str
-    domain_id: DomainId
-    domain_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccessKey:
-    """A key pair for signed requests. `sealed_secret` is the encrypted secret key."""
-
-    access_key: str
-    sealed_secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class UserRecord:
-    """A user of the built-in identity."""
-
-    id: str
-    name: str
-    domain_id: DomainId
-    domain_name: str
-    password_hash: str = field(repr=False)
-    roles: Mapping[ProjectId, frozenset[str]]
-    """Role names by project."""
-    access_keys: tuple[AccessKey, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """An HTTP request as it was received, for checking a signature.
-
-    `path` is the raw path (still percent-encoded), `query` the raw query string without `?`, both with one character
-    for each byte (latin-1); `headers` have lower-case names and UTF-8 text as values.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordLogin:
-    """Who wants a token, and for what (contract 8.1). Names or ids may be missing, not both."""
-
-    user_id: str | None
-    user_name: str | None
-    user_domain_id: str | None
-    user_domain_name: str | None
-    password: str = field(repr=False)
-    scope_project_id: str | None = None
-    scope_project_name: str | None = None
-    scope_domain_id: str | None = None
-    scope_domain_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenFacts:
-    """What a token says. `project_id` is None for a token without a project scope."""
-
-    caller: Caller
-    has_project: bool
-    issued_at: datetime
-    expires_at: datetime
-    audit_id: str
 
 
 class Identity(Protocol):

@@ -9,16 +9,8 @@ A caller in a project belongs to the project's domain: that account owns what th
 import secrets
 from datetime import timedelta
 
-from landbridge.control.protocols import (
-    Clock,
-    PasswordLogin,
-    ProjectRecord,
-    ReadTransaction,
-    SignedRequest,
-    Store,
-    TokenFacts,
-    UserRecord,
-)
+from landbridge.control.accounts import PasswordLogin, ProjectRecord, SignedRequest, TokenFacts, UserRecord
+from landbridge.control.protocols import Clock, ReadTransaction, Store
 from landbridge.domain.errors import Forbidden, Unauthenticated
 from landbridge.domain.ids import IdSource, ProjectId
 from landbridge.domain.resources import Caller

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from landbridge.control.protocols import AccessKey, ProjectRecord, Store, UserRecord, WriteTransaction
+from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
+from landbridge.control.protocols import Store, WriteTransaction
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.passwords import PasswordHashes

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from landbridge.control.protocols import SignedRequest
+from landbridge.control.accounts import SignedRequest
 from landbridge.domain.errors import Unauthenticated
 from landbridge.identity.sealing import Secret
 

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import jwt
 
-from landbridge.control.protocols import TokenFacts
+from landbridge.control.accounts import TokenFacts
 from landbridge.domain.errors import OperatorError, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.domain.resources import Caller

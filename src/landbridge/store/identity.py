@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from landbridge.control.protocols import AccessKey, ProjectRecord, UserRecord
+from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
 from landbridge.domain.ids import ProjectId
 from landbridge.store.directory import put
 from landbridge.store.rows import AnyRow, Values

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, false, func, select
 
-from landbridge.control.protocols import Page
+from landbridge.control.queries import Page
 from landbridge.store.rows import AnyRow
 
 T = TypeVar("T")

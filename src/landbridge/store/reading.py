@@ -8,13 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
-from landbridge.control.protocols import (
-    Changes,
-    ConnectionQuery,
-    EndpointQuery,
-    PermissionQuery,
-    ServiceQuery,
-)
+from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
 from landbridge.domain.addressing import MARKERS
 from landbridge.domain.ids import EndpointId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission

@@ -4,8 +4,8 @@ from itertools import islice
 
 import pytest
 
-from landbridge.client import ApiError, Unreachable
-from landbridge.client_waiting import (
+from landbridge.client.rest import ApiError, Unreachable
+from landbridge.client.waiting import (
     CONNECTION_ACCEPTED,
     DELETED,
     ENDPOINT_CREATED,

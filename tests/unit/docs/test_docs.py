@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from landbridge.cli import main
+from landbridge.cli.main import main
 from landbridge.observability import Telemetry
 from landbridge.settings import Settings
 

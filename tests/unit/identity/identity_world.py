@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from landbridge.control.protocols import ProjectRecord, UserRecord
+from landbridge.control.accounts import ProjectRecord, UserRecord
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.provisioning import NewProject, NewUser
 from landbridge.identity.sealing import Secret

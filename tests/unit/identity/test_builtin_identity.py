@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from landbridge.control.protocols import Identity, PasswordLogin, SignedRequest
+from landbridge.control.accounts import PasswordLogin, SignedRequest
+from landbridge.control.protocols import Identity
 from landbridge.domain.errors import Forbidden, OperatorError, Unauthenticated
 from landbridge.domain.resources import Caller
 from landbridge.identity.builtin import BuiltinIdentity

@@ -12,7 +12,7 @@ from huaweicloudsdkcore.signer.signer import Signer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from landbridge.control.protocols import SignedRequest
+from landbridge.control.accounts import SignedRequest
 from landbridge.domain.errors import Unauthenticated
 from landbridge.identity.sealing import Secret
 from landbridge.identity.signature import read_signature

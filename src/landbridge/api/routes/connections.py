@@ -6,7 +6,7 @@ from landbridge.api.auth import ApiDep, Reader, Writer
 from landbridge.api.presentation import Json, connection_body, permission_body
 from landbridge.api.requests import Query, read_object
 from landbridge.api.schemas import connection_action, permission_action
-from landbridge.control.protocols import ConnectionQuery, PermissionQuery
+from landbridge.control.queries import ConnectionQuery, PermissionQuery
 from landbridge.domain.errors import InvalidMarker, InvalidStatusFilter
 from landbridge.domain.ids import ServiceId
 from landbridge.domain.lifecycle import EndpointStatus

@@ -6,7 +6,7 @@ from landbridge.api.auth import ApiDep, Reader, Writer
 from landbridge.api.presentation import Json, created_service_body, described_service_body, service_body
 from landbridge.api.requests import Query, read_object
 from landbridge.api.schemas import new_service
-from landbridge.control.protocols import ServiceQuery
+from landbridge.control.queries import ServiceQuery
 from landbridge.domain.errors import InvalidStatusFilter
 from landbridge.domain.ids import ServiceId
 from landbridge.domain.lifecycle import ServiceStatus

@@ -7,7 +7,7 @@ from landbridge.api.presentation import Json, endpoint_body
 from landbridge.api.requests import Query, read_object
 from landbridge.api.schemas import new_endpoint
 from landbridge.api.services import Api
-from landbridge.control.protocols import EndpointQuery
+from landbridge.control.queries import EndpointQuery
 from landbridge.domain.ids import EndpointId
 from landbridge.domain.resources import Endpoint
 

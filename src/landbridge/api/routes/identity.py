@@ -11,7 +11,7 @@ from landbridge.api.auth import ApiDep, token_facts
 from landbridge.api.presentation import Json
 from landbridge.api.requests import parse, read_object
 from landbridge.api.services import Api
-from landbridge.control.protocols import PasswordLogin, TokenFacts
+from landbridge.control.accounts import PasswordLogin, TokenFacts
 from landbridge.domain.errors import Forbidden, InvalidParameter, Unauthenticated
 
 router = APIRouter(prefix="/v3", tags=["identity"])

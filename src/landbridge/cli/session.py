@@ -10,10 +10,10 @@ from typing import IO, Any, TypeVar, cast
 
 import click
 
-from landbridge.cli_output import clean, progress
-from landbridge.client import Client, ClientError, InvalidId, NoCredentials, Query, failure_text
-from landbridge.client_records import Failure, PortMapping, Tag
-from landbridge.client_waiting import Goal, Resource, Verdict, Waited, wait_for
+from landbridge.cli.output import clean, progress
+from landbridge.client.records import Failure, PortMapping, Tag
+from landbridge.client.rest import Client, ClientError, InvalidId, NoCredentials, Query, failure_text
+from landbridge.client.waiting import Goal, Resource, Verdict, Waited, wait_for
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -43,7 +43,7 @@ def print_error(message: str, file: IO[Any] | None = None) -> None:
 def signed_in(cloud: str | None) -> Generator[Client]:
     """Give the client for one command; whatever goes wrong in the block ends the command with a sentence."""
     # openstacksdk takes a second to import: `--help` and the server must not wait for it.
-    from landbridge.client_session import open_client  # noqa: PLC0415
+    from landbridge.client.session import open_client  # noqa: PLC0415
 
     try:
         with open_client(cloud) as client:

@@ -28,9 +28,9 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _LAZY_GROUPS:
-            from landbridge import cli_resources  # noqa: PLC0415 — see the module docstring
+            from landbridge.cli import resources  # noqa: PLC0415 — see the module docstring
 
-            command = getattr(cli_resources, cmd_name)
+            command = getattr(resources, cmd_name)
             assert isinstance(command, click.Command)  # noqa: S101 — a mistake of ours, not of the user's
             return command
         return super().get_command(ctx, cmd_name)
@@ -109,7 +109,7 @@ def serve(
 def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
     """Show what the next sweep would do; do nothing."""
     from landbridge.bootstrap import plan as make_plan  # noqa: PLC0415 — see the module docstring
-    from landbridge.cli_plan import plan_lines, plan_steps  # noqa: PLC0415
+    from landbridge.cli.plan import plan_lines, plan_steps  # noqa: PLC0415
 
     steps = make_plan(read_settings(config), state or default_state())
     if as_json:
@@ -142,7 +142,7 @@ def show(lab_file: Path, as_json: bool) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(state: Path | None, host: str, command: tuple[str, ...]) -> None:
     """Become COMMAND on a host of the running lab."""
-    from landbridge.lab_exec import lab_exec  # noqa: PLC0415 — see the module docstring
+    from landbridge.cli.lab_exec import lab_exec  # noqa: PLC0415 — see the module docstring
 
     lab_exec(state or default_state(), host, command[1:] if command[0] == "--" and command[1:] else command)
 

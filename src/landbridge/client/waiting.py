@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from landbridge.client import ApiError, Unreachable
+from landbridge.client.rest import ApiError, Unreachable
 from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
 
 FIRST_PAUSE_SECONDS = 0.05

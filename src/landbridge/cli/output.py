@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import click
 
-from landbridge.client import short_name
-from landbridge.client_records import Connection, Endpoint, Permission, Service
+from landbridge.client.records import Connection, Endpoint, Permission, Service
+from landbridge.client.rest import short_name
 
 Report = Callable[[str], None]
 """Takes one line about how far a wait has come."""

@@ -18,7 +18,16 @@ from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import SDKException
 from requests import Response
 
-from landbridge.client import Client, ClientError, NoCredentials, NotInCatalogue, Query, Reply, Unreachable, api_error
+from landbridge.client.rest import (
+    Client,
+    ClientError,
+    NoCredentials,
+    NotInCatalogue,
+    Query,
+    Reply,
+    Unreachable,
+    api_error,
+)
 
 SERVICE_TYPE = "vpcep"
 REQUEST_TIMEOUT_SECONDS = 60.0

@@ -9,9 +9,9 @@ from typing import Literal
 
 import click
 
-from landbridge.cli_output import print_connection, print_connections, print_endpoint, print_endpoints, print_json
-from landbridge.cli_services import delete_each, service, unless_gone
-from landbridge.cli_session import (
+from landbridge.cli.output import print_connection, print_connections, print_endpoint, print_endpoints, print_json
+from landbridge.cli.services import delete_each, service, unless_gone
+from landbridge.cli.session import (
     follow,
     page_options,
     require_reached,
@@ -21,9 +21,9 @@ from landbridge.cli_session import (
     wait_options,
     wants_all,
 )
-from landbridge.client import Client, NoSuchName
-from landbridge.client_records import Connection, Endpoint, Tag
-from landbridge.client_waiting import CONNECTION_ACCEPTED, CONNECTION_REJECTED, ENDPOINT_CREATED, Goal
+from landbridge.client.records import Connection, Endpoint, Tag
+from landbridge.client.rest import Client, NoSuchName
+from landbridge.client.waiting import CONNECTION_ACCEPTED, CONNECTION_REJECTED, ENDPOINT_CREATED, Goal
 from landbridge.domain.lifecycle import EndpointStatus
 
 __all__ = ["connection", "endpoint", "service"]

@@ -5,8 +5,8 @@ from typing import Literal
 
 import click
 
-from landbridge.cli_output import print_json, print_permissions, print_service, print_services
-from landbridge.cli_session import (
+from landbridge.cli.output import print_json, print_permissions, print_service, print_services
+from landbridge.cli.session import (
     Ended,
     follow,
     page_options,
@@ -19,9 +19,9 @@ from landbridge.cli_session import (
     wait_options,
     wants_all,
 )
-from landbridge.client import ApiError, Client, permission_entry
-from landbridge.client_records import PortMapping, Service, Tag
-from landbridge.client_waiting import DELETED, SERVICE_AVAILABLE, Resource
+from landbridge.client.records import PortMapping, Service, Tag
+from landbridge.client.rest import ApiError, Client, permission_entry
+from landbridge.client.waiting import DELETED, SERVICE_AVAILABLE, Resource
 from landbridge.domain.lifecycle import ServiceStatus
 from landbridge.domain.resources import ServerType, TcpProxy
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar, cast
 from urllib.parse import quote
 
-from landbridge.client_records import (
+from landbridge.client.records import (
     Connection,
     Endpoint,
     Failure,
