@@ -38,6 +38,7 @@ from landbridge.drivers.linux import user_namespace
 from landbridge.drivers.linux.driver import LinuxDriver
 from landbridge.drivers.linux.lab_network import LabNetwork
 from landbridge.drivers.linux.namespaces import Namespaces
+from landbridge.drivers.linux.nft import NftError, NftUnavailable
 from landbridge.drivers.linux.ownership import NamespaceTaken
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.builtin import BuiltinIdentity
@@ -47,7 +48,7 @@ from landbridge.identity.state_keys import StateKeys, open_state_keys
 from landbridge.lab_down import take_down_lab
 from landbridge.observability import Telemetry, configure_logging
 from landbridge.settings import Settings
-from landbridge.state import StateDirectory, describe_owner, open_state, register_instance
+from landbridge.state import StateDirectory, describe_owner, forget_instance, open_state, register_instance
 from landbridge.store.sqlite import SqliteStore
 
 _POOL_NAMESPACE = uuid.UUID("6c1f6d0e-3f6b-4b0e-9d7c-5d1c8f0a2b11")
@@ -173,16 +174,27 @@ class _Server:
 
     def _wire_lab(self, lab: labs.Lab, namespaces: Namespaces, instance: str) -> None:
         fabric = labs.fabric(lab)
-        try:
-            LabNetwork(namespaces, instance).wire(fabric)
-        except NamespaceTaken as taken:
-            raise OperatorError(
-                f"the network namespace {taken.name} is taken: {describe_owner(taken.owner)}"
-            ) from taken
+        is_first = self.state.read_lab() is None
+        # Written down first: should wiring break half-way, `lab down` finds what there is.
         hosts = {host.name: host.namespace for subnet in fabric.subnets for host in subnet.hosts}
         self.state.write_lab(lab.region, hosts)
         if user_namespace.is_privileged():
             register_instance(instance, self.state)
+        try:
+            LabNetwork(namespaces, instance).wire(fabric)
+        except NamespaceTaken as taken:
+            if is_first:
+                self.state.forget_lab()
+                forget_instance(instance)
+            raise OperatorError(
+                f"the network namespace {taken.name} is taken: {describe_owner(taken.owner)}"
+            ) from taken
+        except NftUnavailable as error:
+            raise OperatorError(str(error)) from error
+        except (OSError, NftError) as error:
+            raise OperatorError(
+                f"the lab cannot be wired: {error}; `landbridge lab down --state {self.state.path}` undoes it"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
