@@ -8,6 +8,7 @@ database before the first request is answered; and a lab is taken down before th
 import asyncio
 import contextlib
 import random
+import resource
 import signal
 import socket
 import uuid
@@ -90,6 +91,7 @@ def serve(settings: Settings, options: ServeOptions) -> None:
     """
     lab = labs.read_lab(options.lab_file) if options.lab_file is not None else None
     configure_logging(settings.log_level)
+    _allow_many_descriptors()
     state = open_state(options.state)
     state.lock()
     settings = replace(settings, region=state.region(settings.region if lab is None else lab.region))
@@ -294,6 +296,12 @@ def _enter(state: StateDirectory) -> Namespaces:
         raise OperatorError(str(error)) from error
 
 
+def _allow_many_descriptors() -> None:
+    """Use all descriptors that the system grants: each edge and each connection needs some."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _listening_socket(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
@@ -304,6 +312,8 @@ def _listening_socket(listen: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, int(port)))
+        # Only a listening socket keeps others off the port. Clients that come early wait until the server is ready.
+        listener.listen(_CONNECTION_BACKLOG)
     except OSError as error:
         listener.close()
         raise OperatorError(f"cannot listen on {listen}: {error.strerror}; give another --listen") from error

@@ -4,6 +4,7 @@ One server at a time has the lock; the kernel drops it with the process, so a ki
 Standard library only, because `landbridge lab exec` must be quick.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -80,21 +81,27 @@ class StateDirectory:
 
     def instance(self) -> str:
         """Return the id that labels everything of this installation; made at the first call."""
-        path = self.path / "instance"
+        text = self._keep("instance", str(uuid.uuid4()))
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            text = path.read_text().strip()
-            try:
-                return str(uuid.UUID(text))
-            except ValueError:
-                raise OperatorError(f"{path} does not hold a UUID: restore it from a copy") from None
-        instance = str(uuid.uuid4())
-        with os.fdopen(descriptor, "w") as file:
-            file.write(instance + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return instance
+            return str(uuid.UUID(text))
+        except ValueError:
+            raise OperatorError(f"{self.path / 'instance'} does not hold a UUID: restore it from a copy") from None
+
+    def _keep(self, name: str, text: str) -> str:
+        """Return what the file of this name holds; `text` if there was none, which it holds from now on."""
+        path = self.path / name
+        if not path.exists():
+            # The contents are on disk before the name is: a crash leaves all or nothing.
+            draft = self.path / f".{name}.{os.getpid()}"
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        return path.read_text().strip()
 
     def region(self, wanted: str) -> str:
         """Return the region that this installation serves; the first one that is wanted stays for ever.
@@ -104,12 +111,7 @@ class StateDirectory:
         Raises:
             OperatorError: another region than the installation's is wanted.
         """
-        path = self.path / "region"
-        try:
-            kept = path.read_text().strip()
-        except FileNotFoundError:
-            kept = wanted or DEFAULT_REGION
-            path.write_text(kept + "\n")
+        kept = self._keep("region", wanted or DEFAULT_REGION)
         if wanted and wanted != kept:
             raise OperatorError(
                 f"{self.path} belongs to region {kept}, not {wanted}: give another --state, or write {kept} as region"

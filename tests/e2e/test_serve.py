@@ -315,3 +315,33 @@ def test_a_lab_of_another_region_is_refused_on_a_state_that_has_one(deployment: 
 
     assert answer.returncode == 1
     assert f"belongs to region {deployment.region}, not elsewhere" in answer.stderr
+
+
+def test_of_two_servers_started_at_once_on_one_port_exactly_one_starts(new_deployment: Callable[..., Deployment]):
+    first, second = new_deployment("e2e-one"), new_deployment("e2e-two")
+    listen = f"127.0.0.1:{first.port}"
+    started = [
+        subprocess.Popen(
+            each.command("serve", "--state", str(each.state), "--listen", listen, "--driver", "memory"),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=each.environment(),
+        )
+        for each in (first, second)
+    ]
+
+    deadline = time.monotonic() + 30
+    while all(process.poll() is None for process in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    (loser,) = [process for process in started if process.poll() is not None]
+    (winner,) = [process for process in started if process is not loser]
+    assert loser.stderr is not None
+    assert f"cannot listen on {listen}" in loser.stderr.read()
+    first.process = winner
+    assert first.get_version()["id"] == "v1"
+    assert first.stop() == 0
+    for process in started:
+        assert process.stderr is not None
+        process.stderr.close()

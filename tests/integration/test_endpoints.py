@@ -409,3 +409,16 @@ async def test_endpoint_lists_filter_and_page(world: World, acme: Tenant, globex
     assert await listed(endpoint_service_name=service["service_name"].upper()) == ([second["id"], first["id"]], 2)
     assert await acme.refused("GET", f"vpc-endpoints/{first['id']}") == (404, "EndPoint.2006")
     assert await acme.refused("DELETE", f"vpc-endpoints/{first['id']}") == (404, "EndPoint.2006")
+
+
+async def test_a_strangers_endpoint_is_as_an_absent_one_to_a_provider(
+    world: World, acme: Tenant, globex: Tenant, initech: Tenant
+):
+    _, endpoint = await pending_endpoint(world, acme, globex)
+    body = {"port_id": world.ids["hosts"]["client-2"]["port_id"], "vpc_id": world.ids["vpcs"]["initech-vpc"]["vpc_id"]}
+    other = await initech.post("vpc-endpoint-services", world.service_body() | body)
+    action = {"action": "receive", "endpoints": [endpoint["id"]]}
+
+    refused = await initech.refused("POST", f"vpc-endpoint-services/{other['id']}/connections/action", action)
+
+    assert refused == (404, "EndPoint.2006")

@@ -1,8 +1,12 @@
 """The loop: lost wake-ups, stale writers, drift, back-off, and sweeps that must not wipe a data plane."""
 
 import asyncio
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from landbridge.control.reconciler import UNASKED_REMOVALS_ALLOWED, removes_too_much
 from landbridge.dataplane.driver import DRIFTED, DriverError, Retry
@@ -173,3 +177,73 @@ async def test_a_round_that_breaks_as_a_whole_is_followed_by_a_sweep(tmp_path: P
 
         await acme.until(f"vpc-endpoint-services/{service['id']}", "available")
     assert driver.failures == 0
+
+
+async def reject(acme: Tenant, service: dict, endpoint: dict) -> dict:
+    body = {"action": "reject", "endpoints": [endpoint["id"]]}
+    answer = await acme.post(f"vpc-endpoint-services/{service['id']}/connections/action", body)
+    return answer["connections"][0]
+
+
+@pytest.mark.parametrize("how", ["reject", "delete"])
+async def test_a_held_sweep_still_takes_away_what_was_asked_for(tmp_path: Path, database_with_the_lab: Path, how: str):
+    shutil.copy(database_with_the_lab, tmp_path)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    driver = MemoryDriver()
+    async with running(tmp_path, driver) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        globex = await world.login("globex-admin", "globex-password", "globex")
+        service, endpoint = await accepted_endpoint(world, acme, globex)
+        with (
+            contextlib.closing(sqlite3.connect(tmp_path / "landbridge.sqlite3")) as source,
+            contextlib.closing(sqlite3.connect(backup / "landbridge.sqlite3")) as copy,
+        ):
+            source.backup(copy)
+        for _ in range(UNASKED_REMOVALS_ALLOWED + 2):
+            unknown = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+            await globex.until(f"vpc-endpoints/{unknown['id']}", "accepted")
+
+    async with running(backup, MemoryDriver(driver.network)) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        globex = await world.login("globex-admin", "globex-password", "globex")
+        world.loop.cancel()  # so that not a round but the sweep is what comes next
+        waiting = (
+            reject(acme, service, endpoint)
+            if how == "reject"
+            else globex.call("DELETE", f"vpc-endpoints/{endpoint['id']}")
+        )
+        answer = asyncio.create_task(waiting)
+        await asyncio.sleep(0.2)
+        await world.parts.reconciler.sweep()
+        await answer
+
+        assert world.driver.observe([EndpointId(endpoint["id"])]) == {}
+        assert b"landbridge_sweep_held_removals 12.0" in world.telemetry.metrics_text()
+
+
+async def test_an_overdue_cut_ends_even_if_its_service_is_deleted_meanwhile(world: World, acme: Tenant, globex: Tenant):
+    service, endpoint = await accepted_endpoint(world, acme, globex)
+    world.driver.fail_on(endpoint["id"], DriverError("busy"))
+    assert [error["code"] for error in (await reject(acme, service, endpoint))["error"]] == ["EndPoint.0013"]
+    await acme.call("DELETE", f"vpc-endpoint-services/{service['id']}")
+
+    world.driver.fail_on(endpoint["id"], None)
+
+    orphan = await globex.until(f"vpc-endpoints/{endpoint['id']}", "failed")
+    assert [error["error_code"] for error in orphan["error"]] == ["EndPoint.2003"]
+    assert world.driver.observe([EndpointId(endpoint["id"])]) == {}
+
+
+async def test_a_cut_is_tried_again_even_if_the_driver_says_never(world: World, acme: Tenant, globex: Tenant):
+    service, endpoint = await accepted_endpoint(world, acme, globex)
+    world.driver.fail_on(endpoint["id"], DriverError("broken", Retry.NEVER))
+    await reject(acme, service, endpoint)
+
+    world.driver.fail_on(endpoint["id"], None)
+
+    for _ in range(300):
+        if not world.driver.observe([EndpointId(endpoint["id"])]):
+            break
+        await asyncio.sleep(0.01)
+    assert world.driver.observe([EndpointId(endpoint["id"])]) == {}

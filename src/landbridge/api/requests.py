@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
 from landbridge.control.queries import Page
 from landbridge.domain.errors import (
@@ -47,15 +48,18 @@ async def read_body(request: Request) -> bytes:
     if kept is not None:
         return kept
     announced = request.headers.get("content-length", "")
-    if _NUMBER.fullmatch(announced) is None and announced:
+    if announced and not (announced.isascii() and announced.isdigit()):
         raise BodyTooLarge("the body is larger than 1 MiB")
     if announced and int(announced) > BODY_LIMIT_BYTES:
         raise BodyTooLarge("the body is larger than 1 MiB")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise BodyTooLarge("the body is larger than 1 MiB")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_LIMIT_BYTES:
+                raise BodyTooLarge("the body is larger than 1 MiB")
+    except ClientDisconnect:
+        raise MalformedRequest("the client hung up before its request was complete") from None
     request.state.body = bytes(body)
     return request.state.body
 

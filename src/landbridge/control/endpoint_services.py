@@ -244,7 +244,7 @@ def _backend(wish: NewService, nic: Nic, target: Nic, transit: IPv4Address) -> B
     return Backend(
         server_type=wish.server_type,
         nic_id=nic.id,
-        vip_nic_id=wish.vip_port_id,
+        vip_nic_id=wish.vip_port_id if wish.server_type is ServerType.VIP else None,
         subnet_id=target.subnet_id,
         address=target.address,
         transit_address=transit,

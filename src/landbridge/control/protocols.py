@@ -221,10 +221,12 @@ class WriteTransaction(ReadTransaction, Protocol):
         """
         ...
 
-    def record_endpoint_outcome(self, id_: EndpointId, generation: int, failure: Failure | None) -> bool:
+    def record_endpoint_outcome(
+        self, id_: EndpointId, generation: int, failure: Failure | None, *, is_unwired: bool = False
+    ) -> bool:
         """Write back what a round reached, if the endpoint still is at `generation`.
 
-        As for services; success also clears cut_requested_at.
+        As for services; success, or knowing that nothing is wired, also clears cut_requested_at.
         """
         ...
 

@@ -28,7 +28,7 @@ from landbridge.control.round import (
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.dataplane.driver import Driver, DriverError
 from landbridge.dataplane.model import Wired, WiredId
-from landbridge.dataplane.plan import Plan, diff
+from landbridge.dataplane.plan import Ensure, Plan, diff
 from landbridge.domain.resources import Endpoint, EndpointService
 
 T = TypeVar("T")
@@ -179,7 +179,8 @@ class Reconciler:
         held = 0 if self._accept_removals else removes_too_much(plan, desired.keys(), len(observed))
         self._observer.sweep_held(held, len(observed))
         if held:
-            plan = Plan(plan.ensures)
+            # What tenants asked to be removed goes all the same: the outcomes below say that it is gone.
+            plan = Plan(tuple(step for step in plan.steps if isinstance(step, Ensure) or step.id in desired))
         # From nothing at all, everything has to be wired: that is a start, and nothing has drifted.
         if observed and (drifted := drift(plan, {**scope.services, **scope.endpoints})):
             self._observer.drift_found(drifted)
@@ -198,7 +199,7 @@ class Reconciler:
         for outcome in results:
             row = outcome.row
             self._schedule(outcome)
-            if outcome.failure is None and isinstance(row, Endpoint):
+            if isinstance(row, Endpoint) and (outcome.failure is None or outcome.is_unwired):
                 self._settlements.settle(row.id, row.generation)
         for outcome in to_write:
             self._observer.observed(outcome, max(0.0, (now - outcome.row.updated_at).total_seconds()))

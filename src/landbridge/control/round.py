@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from landbridge.control.protocols import ReadTransaction, WriteTransaction
 from landbridge.dataplane.compile import Compiled, attachment_of, compile_endpoint, compile_service
-from landbridge.dataplane.driver import Capabilities, DriverError
+from landbridge.dataplane.driver import Capabilities, DriverError, Retry
 from landbridge.dataplane.model import Attachment, Wired, WiredId
 from landbridge.domain.errors import DataPlaneFailure
 from landbridge.domain.ids import EndpointId, ServiceId, SubnetId
@@ -31,11 +31,14 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a round reached for one row. `retry` says whether trying again by itself makes sense."""
+    """What a round reached for one row."""
 
     row: EndpointService | Endpoint
     failure: Failure | None = None
+    is_unwired: bool = False
+    """Nothing of it is wired: a cut that was asked for has happened, whatever else is wrong with the row."""
     retry: bool = False
+    """Trying again by itself makes sense."""
 
 
 def read_scope(tx: ReadTransaction, revision: int, retry_ids: Collection[WiredId], everything: bool = False) -> Scope:
@@ -86,9 +89,11 @@ def outcomes(
         error = errors.get(row.id)
         if error is not None:
             failure = Failure(DataPlaneFailure.slug, error.message)
-            results.append(Outcome(row, failure, retry=error.retry == "soon" or row.delete_requested_at is not None))
+            must_go = compiled[row.id].wired is None
+            results.append(Outcome(row, failure, retry=must_go or error.retry is Retry.SOON))
         else:
-            results.append(Outcome(row, compiled[row.id].failure))
+            result = compiled[row.id]
+            results.append(Outcome(row, result.failure, is_unwired=result.wired is None))
     return results
 
 
@@ -99,7 +104,7 @@ def needs_writing(outcome: Outcome) -> bool:
         return outcome.failure is None
     if isinstance(row, Endpoint) and row.cut_requested_at is not None:
         # A cut that failed stays requested: what is shown is "overdue", never "failed".
-        return outcome.failure is None
+        return outcome.is_unwired or outcome.failure is None
     if outcome.failure is not None:
         return row.last_error != outcome.failure
     return row.observed_generation != row.generation or row.last_error is not None
@@ -114,6 +119,6 @@ def write_outcome(tx: WriteTransaction, outcome: Outcome) -> None:
         else:
             tx.remove_service(row.id)
     elif isinstance(row, Endpoint):
-        tx.record_endpoint_outcome(row.id, row.generation, outcome.failure)
+        tx.record_endpoint_outcome(row.id, row.generation, outcome.failure, is_unwired=outcome.is_unwired)
     else:
         tx.record_service_outcome(row.id, row.generation, outcome.failure)

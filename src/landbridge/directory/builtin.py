@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
-from landbridge.domain.errors import OperatorError
+from landbridge.domain.errors import AddressTaken, OperatorError
 from landbridge.domain.ids import NicId, SubnetId, VpcId
-from landbridge.domain.resources import Nic, Subnet, Vpc
+from landbridge.domain.resources import Nic, ServerType, Subnet, Vpc
 
 
 class BuiltinDirectory:
@@ -53,7 +53,13 @@ def replace_contents(tx: WriteTransaction, vpcs: Sequence[Vpc], subnets: Sequenc
     for subnet in subnets:
         tx.put_subnet(subnet)
     for nic in nics:
-        tx.put_nic(nic)
+        try:
+            tx.put_nic(nic)
+        except AddressTaken as error:
+            raise OperatorError(
+                f"{nic.name} cannot have {nic.address}, an endpoint has it: "
+                "give it another address in the lab file, or delete the endpoint first"
+            ) from error
 
 
 def _refuse_pulling_the_rug(
@@ -61,20 +67,26 @@ def _refuse_pulling_the_rug(
 ) -> None:
     everything = tx.changes_since(0)
     vpc_ids = {vpc.id for vpc in vpcs}
-    cidr_by_subnet = {subnet.id: subnet.cidr for subnet in subnets}
+    subnet_by_id = {subnet.id: subnet for subnet in subnets}
     address_by_nic = {nic.id: nic.address for nic in nics}
     for service in everything.services:
         backend = service.backend
-        target = backend.vip_nic_id or backend.nic_id
-        if address_by_nic.get(target) != backend.address or service.vpc_id not in vpc_ids:
+        is_virtual = backend.server_type is ServerType.VIP and backend.vip_nic_id is not None
+        target = backend.vip_nic_id if is_virtual else backend.nic_id
+        if target is None or address_by_nic.get(target) != backend.address or service.vpc_id not in vpc_ids:
             raise OperatorError(
                 f"endpoint service {service.name} needs port_id {target} at {backend.address}: "
                 "put it back into the lab file, or delete the service first"
             )
     for endpoint in everything.endpoints:
-        cidr = cidr_by_subnet.get(endpoint.subnet_id)
-        if cidr is None or endpoint.address not in cidr or endpoint.vpc_id not in vpc_ids:
+        subnet = subnet_by_id.get(endpoint.subnet_id)
+        if subnet is None or endpoint.address not in subnet.cidr or endpoint.vpc_id not in vpc_ids:
             raise OperatorError(
                 f"endpoint {endpoint.id} needs subnet {endpoint.subnet_id} with {endpoint.address}: "
                 "put it back into the lab file, or delete the endpoint first"
+            )
+        if endpoint.address == subnet.gateway:
+            raise OperatorError(
+                f"endpoint {endpoint.id} has {endpoint.address}, which the lab file now gives to the gateway of its "
+                "subnet: give the gateway another address, or delete the endpoint first"
             )

@@ -14,7 +14,14 @@ from sqlalchemy.exc import IntegrityError
 
 from landbridge.domain.addressing import MARKER_REST, MARKERS, behind_cursor, first_unused
 from landbridge.domain.errors import AddressTaken, OperatorError
-from landbridge.store.counting import FREED_ORDER, MARKER_CURSOR, counter_value, raise_counter, set_counter
+from landbridge.store.counting import (
+    FREED_ORDER,
+    MARKER_CURSOR,
+    counter_value,
+    forget_counters,
+    raise_counter,
+    set_counter,
+)
 from landbridge.store.tables import markers, subnet_addresses, transit_addresses
 
 _BATCH = 64
@@ -124,8 +131,9 @@ class AddressLedger:
         connection.execute(self._free, given_back)
 
     def forget_freed(self, connection: Connection, scope: str) -> None:
-        """Drop what is remembered of free addresses when the scope itself goes away."""
+        """Drop what is remembered of free addresses when the scope itself goes away, the cursors included."""
         connection.execute(self._forget_freed, {"scope": scope})
+        forget_counters(connection, f"{self._scope_column}:{scope}:")
 
 
 subnet_ledger = AddressLedger(subnet_addresses, "subnet_id")

@@ -3,7 +3,7 @@
 A counter is one row, so a transaction that fails takes its step back, and two transactions never take the same step.
 """
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from landbridge.store.tables import counters
 
@@ -45,3 +45,8 @@ def raise_counter(connection: Connection, name: str) -> int:
         value = 1
         connection.execute(_ADD, {"name": name, "value": value})
     return value
+
+
+def forget_counters(connection: Connection, beginning: str) -> None:
+    """Forget all counters whose names begin so."""
+    connection.execute(delete(counters).where(counters.c.name.startswith(beginning, autoescape=True)))

@@ -218,15 +218,19 @@ class Writing(Reading, DirectoryWriting, IdentityWriting):
             values |= {"observed_generation": generation}
         return _record(self._connection, services, id_, generation, values)
 
-    def record_endpoint_outcome(self, id_: EndpointId, generation: int, failure: Failure | None) -> bool:
+    def record_endpoint_outcome(
+        self, id_: EndpointId, generation: int, failure: Failure | None, *, is_unwired: bool = False
+    ) -> bool:
         """Write back what a round reached, if the endpoint still is at `generation`.
 
-        As for services; success also clears cut_requested_at.
+        As for services; success, or knowing that nothing is wired, also clears cut_requested_at.
         """
         values = failure_values(failure)
         if failure is None:
+            values |= {"observed_generation": generation}
+        if failure is None or is_unwired:
             cleared: datetime | None = None
-            values |= {"observed_generation": generation, "cut_requested_at": cleared}
+            values |= {"cut_requested_at": cleared}
         return _record(self._connection, endpoints, id_, generation, values)
 
     def add_permission(self, permission: Permission) -> None:

@@ -60,3 +60,22 @@ def test_a_state_that_cannot_be_made_is_one_sentence(tmp_path: Path):
 def test_names_of_nobody_and_of_an_unknown_instance_have_a_way_out():
     assert "remove it" in describe_owner(None)
     assert "00000000" in describe_owner("00000000-0000-4000-8000-000000000000")
+
+
+def test_a_region_once_chosen_stays_and_another_is_refused(tmp_path: Path):
+    state = open_state(tmp_path)
+
+    assert state.region("here") == "here"
+    assert state.region("") == "here"
+    with pytest.raises(OperatorError, match="belongs to region here, not there"):
+        state.region("there")
+    assert open_state(tmp_path / "new").region("") == "lab-1"
+
+
+def test_nothing_half_written_is_left_when_the_first_files_are_made(tmp_path: Path):
+    state = open_state(tmp_path)
+
+    state.instance()
+    state.region("here")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"instance", "region"}
