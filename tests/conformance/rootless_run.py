@@ -1,11 +1,9 @@
 """Run the suite in a child pytest as an ordinary user, who has no privilege at all.
 
-Root becomes `nobody` for it. Where nobody may not read the interpreter or the checkout (a home directory of mode 0700
-in the way), a mount namespace shows just those to the child, in their own places.
+Root becomes `nobody` for it, see `tests.ordinary_user`.
 """
 
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,30 +11,11 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 from landbridge.drivers.linux.user_namespace import is_privileged
+from tests.ordinary_user import NOBODY, as_an_ordinary_user
 
-NOBODY = "65534"
 _PROJECT = Path(__file__).resolve().parents[2]
 _SUITE = Path(__file__).resolve().parent
 _LIMIT_SECONDS = 180
-
-# Put aside what must be seen, hide the directory in the way under an empty one, and put it in its place again.
-_SHOW = """\
-set -eu
-hidden=$1 aside=$2; shift 2
-number=0
-while [ "$1" != -- ]; do
-    number=$((number + 1)); mkdir "$aside/$number"; mount --bind "$1" "$aside/$number"
-    eval "place_$number=\\$1"; shift
-done
-shift
-mount -t tmpfs -o mode=755 landbridge "$hidden"
-while [ "$number" -gt 0 ]; do
-    eval "place=\\$place_$number"
-    mkdir -p "$place"; mount --bind "$aside/$number" "$place"
-    number=$((number - 1))
-done
-exec "$@"
-"""
 
 
 def may_administer() -> bool:
@@ -54,14 +33,14 @@ class RootlessRun:
         self._report, self._output = home / "report.xml", (home / "output").open("w+")
         (home / "aside").mkdir()
         command = [
-            *_as_an_ordinary_user(home / "aside"),
+            *as_an_ordinary_user(home / "aside"),
             sys.executable,
             *("-m", "pytest", str(_SUITE), "-q", "-p", "no:cacheprovider", "--color=no"),
             f"--basetemp={home / 'pytest'}",
             f"--junitxml={self._report}",
         ]
         if is_privileged():
-            os.chown(home, int(NOBODY), int(NOBODY))
+            os.chown(home, NOBODY, NOBODY)
         self._child = subprocess.Popen(
             command,
             cwd=_PROJECT,
@@ -112,33 +91,3 @@ class RootlessRun:
         self.close()
         self._output.close()
         self._directory.cleanup()
-
-
-def _as_an_ordinary_user(aside: Path) -> list[str]:
-    if not is_privileged():
-        return []
-    become = [
-        "setpriv",
-        f"--reuid={NOBODY}",
-        f"--regid={NOBODY}",
-        "--clear-groups",
-        "--bounding-set=-all",
-        "--inh-caps=-all",
-    ]
-    needed = sorted({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), _PROJECT})
-    in_the_way = {directory for path in needed if (directory := _closed_directory_above(path)) is not None}
-    show: list[str] = []
-    for number, hidden in enumerate(sorted(in_the_way)):
-        place = aside / str(number)
-        place.mkdir()
-        below = [str(path) for path in needed if path.is_relative_to(hidden)]
-        show += ["sh", "-c", _SHOW, "show", str(hidden), str(place), *below, "--"]
-    return [*(["unshare", "--mount", "--propagation", "private"] if show else []), *show, *become]
-
-
-def _closed_directory_above(path: Path) -> Path | None:
-    """Return the uppermost directory that strangers may not pass."""
-    for directory in reversed(path.parents):
-        if not directory.stat().st_mode & stat.S_IXOTH:
-            return directory
-    return None

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from landbridge.drivers.linux.user_namespace import is_privileged
+from tests.ordinary_user import NOBODY, as_an_ordinary_user
 
 LANDBRIDGE = str(Path(sys.executable).with_name("landbridge"))
-NOBODY = 65534
 
 LAB = """\
 region: {region}
@@ -274,10 +274,10 @@ def _root_prefix() -> list[str]:
     return []
 
 
-def _user_prefix() -> list[str]:
-    if not is_privileged():
-        return []
-    prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all"]
+@pytest.fixture(scope="session")
+def user_prefix(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What makes a command run as an ordinary user."""
+    prefix = as_an_ordinary_user(tmp_path_factory.mktemp("aside"))
     probe = subprocess.run([*prefix, LANDBRIDGE, "--version"], check=False, capture_output=True, text=True)
     assert probe.returncode == 0, f"an ordinary user cannot run {LANDBRIDGE}: {probe.stderr}"
     return prefix
@@ -285,14 +285,14 @@ def _user_prefix() -> list[str]:
 
 @pytest.fixture
 def new_deployment(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, user_prefix: list[str]
 ) -> Iterator[Callable[..., Deployment]]:
     """Make deployments of one kind of user; they are gone after the test."""
     kind: str = getattr(request, "param", "user")
     made: list[Deployment] = []
 
     def make(region: str = f"e2e-{os.getpid()}") -> Deployment:
-        prefix = _root_prefix() if kind == "root" else _user_prefix()
+        prefix = _root_prefix() if kind == "root" else user_prefix
         home = Path(f"/tmp/landbridge-e2e-{os.getpid()}-{len(made)}-{time.monotonic_ns()}")  # noqa: S108 - open to nobody
         home.mkdir(mode=0o700)
         deployment = Deployment(prefix, home, region, tmp_path_factory.mktemp("log") / "serve.log")
