@@ -66,7 +66,9 @@ table {TABLE} {{
 	# Every packet of a carried connection, either way. It is answered here, before routing: once an endpoint is gone
 	# there is no route any more, and its clients should hear that at once.
 	chain arrive {{
-		ct status dnat ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed goto cut
+		# Dropped, not reset: while an interval set is committed there is a moment in which it misses what both the
+		# old and the new whitelist allow. A dropped packet comes again, a reset connection does not.
+		ct status dnat ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed drop
 		ct status dnat ct state != new {_CARRIED} != @accepted goto cut
 	}}
 	chain cut {{
