@@ -270,7 +270,8 @@ class HttpTenant:
 
 def _root_prefix() -> list[str]:
     if not is_privileged():
-        pytest.skip("the host's own namespaces need root; the same test runs without it")
+        # Not silent: pytest prints it. What ordinary users can do is tested by the same test's `user` variant.
+        pytest.skip("only root can use the machine's own /run/netns")
     return []
 
 
