@@ -240,12 +240,14 @@ def compose(
         settings.sweep_interval_seconds,
         options.accept_removals,
     )
+    identity = BuiltinIdentity(store, keys.signing_key, keys.sealing_key, clock, ids, skew)
     api = Api(
         region=settings.region,
         dns_domain=settings.dns_domain,
         public_url=public_url,
         clock=clock,
-        identity=BuiltinIdentity(store, keys.signing_key, keys.sealing_key, clock, ids, skew),
+        identity=identity,
+        issuer=identity,
         endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, pool_id),
         endpoints=Endpoints(store, directory, clock, ids, wakeups, settlements, telemetry),
         connections=Connections(store, clock, wakeups, settlements, telemetry),

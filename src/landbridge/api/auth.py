@@ -1,4 +1,4 @@
-"""Find out who sends a request, and whether they may act in the project of the path.
+"""Find out who sends a request, and whether they may do what its route does in the project of the path.
 
 A request carries a token or a signature (contract 8); with both, the signature counts, as an intermediary cannot add
 one. Order of refusals: malformed project (400), unknown caller (401), foreign project (403), role too small (403).
@@ -9,14 +9,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from landbridge.api.operations import action_of
+from landbridge.api.policy import allows
 from landbridge.api.requests import read_body
 from landbridge.api.services import Api
-from landbridge.control.accounts import SignedRequest, TokenFacts
+from landbridge.control.accounts import SignedRequest, TokenFacts, signing_caller, token_caller
 from landbridge.domain.errors import Forbidden, InvalidProjectId, Unauthenticated
 from landbridge.domain.resources import Caller
 
 _PROJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WRITING_ROLES = frozenset({"member", "admin", "operator"})
 _TOKEN_LIMIT = 16 * 1024
 
 
@@ -30,25 +31,18 @@ async def api_of(request: Request) -> Api:
 ApiDep = Annotated[Api, Depends(api_of)]
 
 
-async def reading_caller(request: Request, project_id: str, api: ApiDep) -> Caller:
-    """Return the caller, who may look at things of the project."""
+async def caller_of(request: Request, project_id: str, api: ApiDep) -> Caller:
+    """Return the caller, who may do what the route does in the project of the path."""
+    action = action_of(request)
     if _PROJECT_ID.fullmatch(project_id) is None:
         raise InvalidProjectId("the project id in the path must be 1 to 64 letters, digits, hyphens and underscores")
     caller = await _authenticate(request, project_id, api)
-    if caller.project_id != project_id:
-        raise Forbidden("the token is for another project than the path")
+    if not allows(action, caller.roles):
+        raise Forbidden(f"none of the caller's roles allows {action}: ask for the role member")
     return caller
 
 
-async def writing_caller(caller: Annotated[Caller, Depends(reading_caller)]) -> Caller:
-    """Return the caller, who may change things of the project."""
-    if not caller.roles & _WRITING_ROLES:
-        raise Forbidden("the role reader may look, not change: ask for the role member")
-    return caller
-
-
-Reader = Annotated[Caller, Depends(reading_caller)]
-Writer = Annotated[Caller, Depends(writing_caller)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
 async def token_facts(api: Api, token: str | None) -> TokenFacts:
@@ -64,20 +58,29 @@ async def token_facts(api: Api, token: str | None) -> TokenFacts:
     return await api.identity.verify_token(token)
 
 
+def is_signed(request: Request) -> bool:
+    """Say whether the request claims to carry a signature."""
+    return "authorization" in request.headers
+
+
+async def signed_request(request: Request) -> SignedRequest:
+    """Return a request as its signature sees it."""
+    return SignedRequest(
+        method=request.method,
+        path=request.scope.get("raw_path", b"").decode("latin-1"),
+        query=request.scope.get("query_string", b"").decode("latin-1"),
+        headers=_received_headers(request),
+        body=await read_body(request),
+    )
+
+
 async def _authenticate(request: Request, project_id: str, api: Api) -> Caller:
-    if "authorization" in request.headers:
-        signed = SignedRequest(
-            method=request.method,
-            path=request.scope.get("raw_path", b"").decode("latin-1"),
-            query=request.scope.get("query_string", b"").decode("latin-1"),
-            headers=_received_headers(request),
-            body=await read_body(request),
-        )
-        return await api.identity.verify_signature(signed, project_id)
-    facts = await token_facts(api, request.headers.get("x-auth-token"))
-    if not facts.has_project:
-        raise Forbidden("the token has no project: ask for one that is scoped to the project of the path")
-    return facts.caller
+    if not is_signed(request):
+        return token_caller(await token_facts(api, request.headers.get("x-auth-token")), project_id)
+    signer = await api.identity.verify_signature(await signed_request(request))
+    if request.headers.get("x-project-id", project_id).strip() != project_id:
+        raise Forbidden("X-Project-Id names another project than the path")
+    return signing_caller(signer, project_id)
 
 
 def _received_headers(request: Request) -> dict[str, str]:

@@ -25,6 +25,8 @@ INTERNAL = Problem(500, "EndPoint.0001")
 PROBLEMS: Mapping[str, Problem] = {
     "unauthenticated": Problem(401, "EndPoint.0003"),
     "forbidden": Problem(403, "EndPoint.0004"),
+    "identity-unavailable": Problem(503, "EndPoint.1008"),
+    "too-many-requests": Problem(400, "EndPoint.0022"),
     "service-not-found": Problem(404, "EndPoint.0005"),
     "route-not-found": Problem(404, "EndPoint.0005"),
     "invalid-parameter": Problem(400, "EndPoint.0002"),

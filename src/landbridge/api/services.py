@@ -6,7 +6,7 @@ from landbridge.control.connections import Connections
 from landbridge.control.endpoint_services import EndpointServices
 from landbridge.control.endpoints import Endpoints
 from landbridge.control.permissions import Permissions
-from landbridge.control.protocols import Clock, Identity
+from landbridge.control.protocols import Clock, Identity, TokenIssuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Api:
     """Scheme, host and port as clients reach this server, without a trailing slash."""
     clock: Clock
     identity: Identity
+    issuer: TokenIssuer | None
+    """What stands behind `/v3`; None where identity is somebody else's, and `/v3` is not here then."""
     endpoint_services: EndpointServices
     endpoints: Endpoints
     connections: Connections

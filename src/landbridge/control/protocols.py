@@ -9,7 +9,16 @@ from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Protocol, TypeVar
 
-from landbridge.control.accounts import PasswordLogin, ProjectRecord, SignedRequest, TokenFacts, UserRecord
+from landbridge.control.accounts import (
+    PasswordLogin,
+    ProjectRecord,
+    SignedRequest,
+    Signer,
+    TokenFacts,
+    TokenLogin,
+    User,
+    UserRecord,
+)
 from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
 from landbridge.domain.ids import (
     EndpointId,
@@ -21,7 +30,6 @@ from landbridge.domain.ids import (
     VpcId,
 )
 from landbridge.domain.resources import (
-    Caller,
     Endpoint,
     EndpointService,
     Failure,
@@ -322,27 +330,36 @@ class Directory(Protocol):
 class Identity(Protocol):
     """Who is asking."""
 
-    async def issue(self, login: PasswordLogin) -> tuple[str, TokenFacts]:
-        """Return a new token and what it says.
-
-        Raises:
-            Unauthenticated: user, password or scope are wrong; the message does not say which.
-        """
-        ...
-
     async def verify_token(self, token: str) -> TokenFacts:
         """Return what a token says.
 
         Raises:
-            Unauthenticated: forged, malformed or expired.
+            Unauthenticated: forged, malformed, expired or revoked.
+            IdentityUnavailable: it cannot be known now.
         """
         ...
 
-    async def verify_signature(self, request: SignedRequest, project_id: str | None) -> Caller:
-        """Return who signed a request, acting in the project of the path.
+    async def verify_signature(self, request: SignedRequest) -> Signer:
+        """Return who signed a request, and where the signer may act.
 
         Raises:
-            Unauthenticated: unknown key or algorithm, wrong signature, or signed too long ago.
-            Forbidden: the signer has no role in the project.
+            Unauthenticated: unknown key or algorithm, wrong signature, signed too long ago, or a write sent again.
+            IdentityUnavailable: it cannot be known now.
         """
+        ...
+
+
+class TokenIssuer(Protocol):
+    """Who gives tokens out, where identity is our own: what stands behind `/v3`."""
+
+    async def issue(self, login: PasswordLogin | TokenLogin) -> tuple[str, TokenFacts]:
+        """Return a new token and what it says.
+
+        Raises:
+            Unauthenticated: user, password, token or scope are wrong; the message does not say which.
+        """
+        ...
+
+    async def projects_of(self, user: User) -> Sequence[ProjectRecord]:
+        """Return the projects in which a user has a role, by name."""
         ...

@@ -6,7 +6,9 @@ LandbridgeError
 │   ├── NotFound              no such thing for this caller
 │   ├── Conflict              the state of the world forbids it
 │   ├── Unauthenticated       nobody knows who is asking
-│   └── Forbidden             known, and not allowed
+│   ├── Forbidden             known, and not allowed
+│   ├── IdentityUnavailable   it cannot be known now who is asking
+│   └── TooManyRequests       not now
 └── OperatorError             shown as "internal error" with a request id; logged in full
 
 Each concrete class has a slug of its own, kebab-case; `api.problems` maps slugs to HTTP status and wire code
@@ -56,6 +58,22 @@ class Forbidden(UserError):
     """The caller is known and not allowed to do this."""
 
     slug = "forbidden"
+
+
+class IdentityUnavailable(UserError):
+    """Whoever knows the users cannot be asked now."""
+
+    slug = "identity-unavailable"
+
+
+class TooManyRequests(UserError):
+    """A project sends more requests, or an address more failed sign-ins, than allowed."""
+
+    slug = "too-many-requests"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 # The request itself (contract 6.1, 6.3)

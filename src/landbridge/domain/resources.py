@@ -109,6 +109,10 @@ class EndpointService:
     tags: tuple[Tag, ...]
     created_at: datetime
     updated_at: datetime
+    enable_policy: bool = False
+    """Whether its endpoints may carry an endpoint policy."""
+    public_owner: str | None = None
+    """Who offers it to everybody (contract 3.8, `owner`); None: it is a tenant's own."""
     generation: int = 1
     observed_generation: int = 0
     delete_requested_at: datetime | None = None
@@ -141,6 +145,8 @@ class Endpoint:
     tags: tuple[Tag, ...]
     created_at: datetime
     updated_at: datetime
+    policy_document: str | None = None
+    """The endpoint policy as JSON text, kept as it was sent; None: full access."""
     generation: int = 1
     observed_generation: int = 0
     accepted_generation: int | None = None
@@ -149,6 +155,13 @@ class Endpoint:
     """When a rejection asked the data plane to cut; None once the cut is confirmed."""
     delete_requested_at: datetime | None = None
     last_error: Failure | None = None
+
+
+class QuotaType(StrEnum):
+    """What is counted per project (contract 3.27)."""
+
+    ENDPOINT_SERVICE = "endpoint_service"
+    ENDPOINT = "endpoint"
 
 
 class PermissionType(StrEnum):

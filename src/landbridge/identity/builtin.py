@@ -7,19 +7,32 @@ A caller in a project belongs to the project's domain: that account owns what th
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 
-from landbridge.control.accounts import PasswordLogin, ProjectRecord, SignedRequest, TokenFacts, UserRecord
+from landbridge.control.accounts import (
+    DomainScope,
+    PasswordLogin,
+    ProjectRecord,
+    ProjectScope,
+    ScopeWish,
+    SignedRequest,
+    Signer,
+    TokenFacts,
+    TokenLogin,
+    User,
+    UserRecord,
+)
 from landbridge.control.protocols import Clock, ReadTransaction, Store
-from landbridge.domain.errors import Forbidden, Unauthenticated
-from landbridge.domain.ids import IdSource, ProjectId
-from landbridge.domain.resources import Caller
+from landbridge.domain.errors import Unauthenticated
+from landbridge.domain.ids import DomainId, IdSource, ProjectId
 from landbridge.identity.passwords import PasswordHashes
 from landbridge.identity.sealing import Secret, SecretSeal
 from landbridge.identity.signature import ClaimedSignature, read_signature
-from landbridge.identity.tokens import TokenContents, TokenSigner, token_facts
+from landbridge.identity.tokens import TokenSigner, new_token_facts
 
-PROJECT_HEADER = "x-project-id"
+_NO_SUCH_SCOPE = DomainScope(DomainId(""), "")
+"""Stands for a scope that was asked for and that the user does not have."""
 _WRONG_LOGIN = "the user, the password or the scope is wrong"
 _WRONG_SIGNATURE = "the access key or the signature is wrong"
 
@@ -46,25 +59,33 @@ class BuiltinIdentity:
         # What an unknown access key is checked with: as much work, and nobody knows the secret.
         self._nobodys_sealed_secret = self._seal.seal("", Secret(secrets.token_hex(20)))
 
-    async def issue(self, login: PasswordLogin) -> tuple[str, TokenFacts]:
+    async def issue(self, login: PasswordLogin | TokenLogin) -> tuple[str, TokenFacts]:
         """Return a new token and what it says.
 
         Raises:
-            Unauthenticated: user, password or scope are wrong; the message does not say which.
+            Unauthenticated: user, password, token or scope are wrong; the message does not say which.
         """
+        if isinstance(login, TokenLogin):
+            raise Unauthenticated("only the method password is known here")
         if not _is_storable_text(login):
             raise Unauthenticated(_WRONG_LOGIN)
-        user, caller = await self._store.read(lambda tx: _find_login(tx, login))
-        is_right = await self._hashes.matches(user.password_hash if user else None, Secret(login.password))
-        if not is_right or caller is None:
+        record, scope = await self._store.read(lambda tx: _find_login(tx, login))
+        is_right = await self._hashes.matches(record.password_hash if record else None, Secret(login.password))
+        if not is_right or record is None or scope is _NO_SUCH_SCOPE:
             raise Unauthenticated(_WRONG_LOGIN)
-        facts = token_facts(
-            caller,
-            has_project=caller.project_id != "",
-            now=self._clock.now(),
-            audit_id=self._ids.new(),
+        facts = new_token_facts(
+            _user(record), scope, methods=("password",), now=self._clock.now(), audit_id=self._ids.new()
         )
-        return self._signer.mint(TokenContents(facts, methods=("password",))), facts
+        return self._signer.mint(facts), facts
+
+    async def projects_of(self, user: User) -> Sequence[ProjectRecord]:
+        """Return the projects in which a user has a role, by name."""
+
+        def look(tx: ReadTransaction) -> Sequence[ProjectRecord]:
+            record = tx.user(user.id)
+            return _projects(tx, record) if record else []
+
+        return sorted(await self._store.read(look), key=lambda project: (project.name, project.id))
 
     async def verify_token(self, token: str) -> TokenFacts:
         """Return what a token says.
@@ -72,34 +93,20 @@ class BuiltinIdentity:
         Raises:
             Unauthenticated: forged, malformed or expired.
         """
-        return self._signer.read(token, self._clock.now()).facts
+        return self._signer.read(token, self._clock.now())
 
-    async def verify_signature(self, request: SignedRequest, project_id: str | None) -> Caller:
-        """Return who signed a request, acting in the project of the path.
-
-        Without a project in the path, a signed X-Project-Id names it, else it is the signer's only one.
+    async def verify_signature(self, request: SignedRequest) -> Signer:
+        """Return who signed a request, and every project in which the signer has a role.
 
         Raises:
-            Unauthenticated: unknown key or algorithm, wrong signature, or signed too long ago; or it is not clear
-                which project is meant.
-            Forbidden: the signer has no role in the project, or X-Project-Id names another one than the path.
+            Unauthenticated: unknown key or algorithm, wrong signature, or signed too long ago.
         """
         claimed = read_signature(request, self._clock.now(), self._clock_skew)
         # One look for user and projects: both as they were at one moment.
-        signer, projects = await self._store.read(lambda tx: _find_signer(tx, claimed.access_key))
-        if not self._is_signed_by(signer, claimed) or signer is None:
+        record, projects = await self._store.read(lambda tx: _find_signer(tx, claimed.access_key))
+        if not self._is_signed_by(record, claimed) or record is None:
             raise Unauthenticated(_WRONG_SIGNATURE)
-        wanted_id = _wanted_project(request, claimed, project_id)
-        if wanted_id is None:
-            if len(projects) != 1:
-                raise Unauthenticated(
-                    f"the signer has roles in {len(projects)} projects: name one in a signed X-Project-Id header"
-                )
-            return _caller_in(signer, projects[0])
-        for project in projects:
-            if project.id == wanted_id:
-                return _caller_in(signer, project)
-        raise Forbidden(f"the signer has no role in project {wanted_id}")
+        return Signer(_user(record), tuple(_scope(record, project) for project in projects))
 
     def _is_signed_by(self, signer: UserRecord | None, claimed: ClaimedSignature) -> bool:
         sealed_for, sealed_secret = "", self._nobodys_sealed_secret
@@ -110,28 +117,22 @@ class BuiltinIdentity:
         return is_right and sealed_for != ""
 
 
-def _wanted_project(request: SignedRequest, claimed: ClaimedSignature, project_id: str | None) -> str | None:
-    in_header = request.headers.get(PROJECT_HEADER, "").strip()
-    if project_id is None:
-        # An unsigned header could have been put there by anybody (golangsdk adds its own after signing).
-        return in_header if in_header and PROJECT_HEADER in claimed.signed_headers else None
-    if in_header and in_header != project_id:
-        raise Forbidden("X-Project-Id names another project than the path")
-    return project_id
+def _find_signer(tx: ReadTransaction, access_key: str) -> tuple[UserRecord | None, Sequence[ProjectRecord]]:
+    record = tx.user_by_access_key(access_key)
+    return record, _projects(tx, record) if record else []
 
 
-def _find_signer(tx: ReadTransaction, access_key: str) -> tuple[UserRecord | None, list[ProjectRecord]]:
-    user = tx.user_by_access_key(access_key)
-    if user is None:
-        return None, []
-    projects = [tx.project(id_) for id_, roles in user.roles.items() if roles]
-    return user, [project for project in projects if project is not None]
+def _projects(tx: ReadTransaction, record: UserRecord) -> Sequence[ProjectRecord]:
+    projects = [tx.project(id_) for id_, roles in record.roles.items() if roles]
+    return [project for project in projects if project is not None]
 
 
-def _find_login(tx: ReadTransaction, login: PasswordLogin) -> tuple[UserRecord | None, Caller | None]:
-    """Return the user, and as whom the user would act; None for each that there is not."""
-    user = _find_user(tx, login)
-    return user, _scoped_caller(tx, user, login) if user else None
+def _find_login(
+    tx: ReadTransaction, login: PasswordLogin
+) -> tuple[UserRecord | None, ProjectScope | DomainScope | None]:
+    """Return the user, and the scope that the user may have."""
+    record = _find_user(tx, login)
+    return record, _find_scope(tx, record, login.scope) if record else _NO_SUCH_SCOPE
 
 
 def _find_user(tx: ReadTransaction, login: PasswordLogin) -> UserRecord | None:
@@ -153,40 +154,30 @@ def _find_user(tx: ReadTransaction, login: PasswordLogin) -> UserRecord | None:
     return None
 
 
-def _scoped_caller(tx: ReadTransaction, user: UserRecord, login: PasswordLogin) -> Caller | None:
-    if login.scope_project_id is None and login.scope_project_name is None:
-        # Own domain, or no scope at all. Roles are held in projects only, so such a token has none.
-        if login.scope_domain_id not in (None, user.domain_id):
-            return None
-        if login.scope_domain_name not in (None, user.domain_name):
-            return None
-        return Caller(
-            user_id=user.id,
-            user_name=user.name,
-            domain_id=user.domain_id,
-            domain_name=user.domain_name,
-            project_id=ProjectId(""),
-            project_name="",
-        )
-    project = _find_project(tx, user, login)
-    if project is None or not user.roles.get(project.id):
+def _find_scope(tx: ReadTransaction, record: UserRecord, wish: ScopeWish) -> ProjectScope | DomainScope | None:
+    if wish.project_id is not None or wish.project_name is not None:
+        project = _find_project(tx, record, wish)
+        return _scope(record, project) if project is not None and record.roles.get(project.id) else _NO_SUCH_SCOPE
+    if wish.domain_id is None and wish.domain_name is None:
         return None
-    return _caller_in(user, project)
+    own = DomainScope(record.domain_id, record.domain_name)
+    is_own = wish.domain_id in (None, own.domain_id) and wish.domain_name in (None, own.domain_name)
+    return own if is_own else _NO_SUCH_SCOPE
 
 
-def _find_project(tx: ReadTransaction, user: UserRecord, login: PasswordLogin) -> ProjectRecord | None:
-    domain_id, domain_name = login.scope_domain_id, login.scope_domain_name
-    if login.scope_project_id is not None:
-        candidates = [tx.project(ProjectId(login.scope_project_id))]
+def _find_project(tx: ReadTransaction, record: UserRecord, wish: ScopeWish) -> ProjectRecord | None:
+    domain_id, domain_name = wish.domain_id, wish.domain_name
+    if wish.project_id is not None:
+        candidates = [tx.project(ProjectId(wish.project_id))]
     else:
         # Only where the user has a role; the others' names are none of the user's business.
-        candidates = [tx.project(id_) for id_ in user.roles]
+        candidates = [tx.project(id_) for id_ in record.roles]
         if domain_id is None and domain_name is None:
-            domain_id = user.domain_id
+            domain_id = record.domain_id
     for project in candidates:
         if (
             project is not None
-            and login.scope_project_name in (None, project.name)
+            and wish.project_name in (None, project.name)
             and domain_id in (None, project.domain_id)
             and domain_name in (None, project.domain_name)
         ):
@@ -194,19 +185,15 @@ def _find_project(tx: ReadTransaction, user: UserRecord, login: PasswordLogin) -
     return None
 
 
-def _caller_in(user: UserRecord, project: ProjectRecord) -> Caller:
-    return Caller(
-        user_id=user.id,
-        user_name=user.name,
-        domain_id=project.domain_id,
-        domain_name=project.domain_name,
-        project_id=project.id,
-        project_name=project.name,
-        roles=user.roles[project.id],
-    )
+def _user(record: UserRecord) -> User:
+    return User(record.id, record.name, record.domain_id, record.domain_name)
+
+
+def _scope(record: UserRecord, project: ProjectRecord) -> ProjectScope:
+    return ProjectScope(project.id, project.name, project.domain_id, project.domain_name, record.roles[project.id])
 
 
 def _is_storable_text(login: PasswordLogin) -> bool:
     # JSON can carry half characters ("\ud800") and NUL, which databases refuse; nobody has such a name.
-    looked_up = "".join(filter(None, (login.user_id, login.user_name, login.scope_project_id)))
+    looked_up = "".join(filter(None, (login.user_id, login.user_name, login.scope.project_id)))
     return "\0" not in looked_up and not any("\ud800" <= character <= "\udfff" for character in looked_up)

@@ -13,10 +13,9 @@ from typing import Any, Final, cast
 
 import jwt
 
-from landbridge.control.accounts import TokenFacts
+from landbridge.control.accounts import DomainScope, ProjectScope, TokenFacts, User
 from landbridge.domain.errors import OperatorError, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
-from landbridge.domain.resources import Caller
 
 TOKEN_LIFE: Final = timedelta(hours=24)
 _ALGORITHM: Final = "HS256"
@@ -27,36 +26,19 @@ _HEADER: Final = jwt.encode({}, bytes(_MINIMUM_KEY_BYTES), algorithm=_ALGORITHM)
 # The last character of a 32-byte signature carries four bits; the other two must be zero, or one token could be
 # written in four ways.
 _SHAPE: Final = re.compile(re.escape(_HEADER) + r"\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-_CLAIMS: Final = (
-    "sub",
-    "user_name",
-    "domain_id",
-    "domain_name",
-    "project_id",
-    "project_name",
-    "roles",
-    "methods",
-    "iat",
-    "exp",
-    "jti",
-)
+_CLAIMS: Final = ("sub", "user", "scope", "methods", "iat", "exp", "jti")
 _INVALID: Final = "the token is not valid: get a new one from POST /v3/auth/tokens"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenContents:
-    """What a token says, and how its owner proved who they are."""
-
-    facts: TokenFacts
-    methods: tuple[str, ...]
-
-
-def token_facts(caller: Caller, *, has_project: bool, now: datetime, audit_id: str) -> TokenFacts:
+def new_token_facts(
+    user: User, scope: ProjectScope | DomainScope | None, *, methods: tuple[str, ...], now: datetime, audit_id: str
+) -> TokenFacts:
     """Return what a token issued now says; moments are whole seconds, as tokens write them."""
     issued_at = now.astimezone(UTC).replace(microsecond=0)
     return TokenFacts(
-        caller=caller,
-        has_project=has_project,
+        user=user,
+        scope=scope,
+        methods=methods,
         issued_at=issued_at,
         expires_at=issued_at + TOKEN_LIFE,
         audit_id=audit_id,
@@ -75,25 +57,20 @@ class TokenSigner:
                 f"the token signing key has {len(self.key)} bytes, it must have at least {_MINIMUM_KEY_BYTES}"
             )
 
-    def mint(self, contents: TokenContents) -> str:
-        """Return the signed token for `contents`."""
-        facts, caller = contents.facts, contents.facts.caller
+    def mint(self, facts: TokenFacts) -> str:
+        """Return the signed token that says this."""
         claims: dict[str, Any] = {
-            "sub": caller.user_id,
-            "user_name": caller.user_name,
-            "domain_id": caller.domain_id,
-            "domain_name": caller.domain_name,
-            "project_id": caller.project_id if facts.has_project else None,
-            "project_name": caller.project_name if facts.has_project else None,
-            "roles": sorted(caller.roles),
-            "methods": list(contents.methods),
+            "sub": facts.user.id,
+            "user": [facts.user.name, facts.user.domain_id, facts.user.domain_name],
+            "scope": _scope_claim(facts.scope),
+            "methods": list(facts.methods),
             "iat": int(facts.issued_at.timestamp()),
             "exp": int(facts.expires_at.timestamp()),
             "jti": facts.audit_id,
         }
         return jwt.encode(claims, self.key, algorithm=_ALGORITHM)
 
-    def read(self, token: str, now: datetime) -> TokenContents:
+    def read(self, token: str, now: datetime) -> TokenFacts:
         """Return what a token says.
 
         Raises:
@@ -104,28 +81,20 @@ class TokenSigner:
             raise Unauthenticated(_INVALID)
         claims = self._signed_claims(token)
         if any(name not in claims for name in _CLAIMS):
+            # Signed by us, in the words of an older version.
             raise Unauthenticated(_INVALID)
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         if now >= expires_at:
             raise Unauthenticated("the token has expired: get a new one from POST /v3/auth/tokens")
-        has_project = claims["project_id"] is not None
-        caller = Caller(
-            user_id=claims["sub"],
-            user_name=claims["user_name"],
-            domain_id=DomainId(claims["domain_id"]),
-            domain_name=claims["domain_name"],
-            project_id=ProjectId(claims["project_id"] if has_project else ""),
-            project_name=claims["project_name"] if has_project else "",
-            roles=frozenset(cast("list[str]", claims["roles"])),
-        )
-        facts = TokenFacts(
-            caller=caller,
-            has_project=has_project,
+        name, domain_id, domain_name = claims["user"]
+        return TokenFacts(
+            user=User(claims["sub"], name, DomainId(domain_id), domain_name),
+            scope=_scope_from_claim(claims["scope"]),
+            methods=tuple(cast("list[str]", claims["methods"])),
             issued_at=datetime.fromtimestamp(claims["iat"], UTC),
             expires_at=expires_at,
             audit_id=claims["jti"],
         )
-        return TokenContents(facts=facts, methods=tuple(cast("list[str]", claims["methods"])))
 
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
         try:
@@ -138,3 +107,29 @@ class TokenSigner:
             )
         except jwt.InvalidTokenError as error:
             raise Unauthenticated(_INVALID) from error
+
+
+def _scope_claim(scope: ProjectScope | DomainScope | None) -> dict[str, Any] | None:
+    match scope:
+        case None:
+            return None
+        case DomainScope():
+            return {"domain": [scope.domain_id, scope.domain_name]}
+        case ProjectScope():
+            return {
+                "project": [scope.project_id, scope.project_name],
+                "domain": [scope.domain_id, scope.domain_name],
+                "roles": sorted(scope.roles),
+            }
+
+
+def _scope_from_claim(claim: Mapping[str, Any] | None) -> ProjectScope | DomainScope | None:
+    if claim is None:
+        return None
+    domain_id, domain_name = claim["domain"]
+    if "project" not in claim:
+        return DomainScope(DomainId(domain_id), domain_name)
+    project_id, project_name = claim["project"]
+    return ProjectScope(
+        ProjectId(project_id), project_name, DomainId(domain_id), domain_name, frozenset(cast("list[str]", claim["roles"]))
+    )

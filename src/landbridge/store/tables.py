@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 
 from landbridge.store.types import Address, UtcDateTime
@@ -62,6 +63,8 @@ services = Table(
     Column("tcp_proxy", String, nullable=False),
     Column("description", String, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("enable_policy", Boolean, nullable=False, server_default=false()),
+    Column("public_owner", String),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("generation", BigInteger, nullable=False),
@@ -73,6 +76,13 @@ services = Table(
     Index(None, "project_id", "created_at", "id"),
     Index(None, "pool_id", "vpc_id", "backend_address"),
     Index(None, "revision"),
+)
+Index(
+    "ix_services_public",
+    services.c.created_at,
+    services.c.id,
+    sqlite_where=services.c.public_owner.is_not(None),
+    postgresql_where=services.c.public_owner.is_not(None),
 )
 
 endpoints = Table(
@@ -96,6 +106,7 @@ endpoints = Table(
     Column("description", String, nullable=False),
     Column("connection_description", String, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("policy_document", String),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("generation", BigInteger, nullable=False),
@@ -126,6 +137,16 @@ permissions = Table(
     UniqueConstraint("service_id", "permission"),
     Index(None, "service_id", "created_at", "id"),
 )
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("project_id", String, primary_key=True),
+    Column("type", String, primary_key=True),
+    Column("quota", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Only where a project's quota differs from the installation's."""
 
 server_port_claims = Table(
     "server_port_claims",

@@ -2,10 +2,13 @@
 
 from fastapi import APIRouter, Request
 
-from landbridge.api.auth import ApiDep, Reader, Writer
+from landbridge.api import answers
+from landbridge.api.auth import ApiDep, CallerDep
+from landbridge.api.operations import Parameter, operation
+from landbridge.api.parameters import choice, exactly, paging
 from landbridge.api.presentation import Json, connection_body, permission_body
 from landbridge.api.requests import Query, read_object
-from landbridge.api.schemas import connection_action, permission_action
+from landbridge.api.schemas import ConnectionActionBody, PermissionActionBody, connection_action, permission_action
 from landbridge.control.queries import ConnectionQuery, PermissionQuery
 from landbridge.domain.errors import InvalidMarker, InvalidStatusFilter
 from landbridge.domain.ids import ServiceId
@@ -13,11 +16,24 @@ from landbridge.domain.lifecycle import EndpointStatus
 
 PERMISSION_PAGE_LIMIT = 500
 
+_CONNECTIONS = (
+    exactly("id", "endpoint"),
+    Parameter("marker_id", "The endpoint with this marker.", {"type": "integer", "minimum": 0}),
+    Parameter("status", "Only connections with this status.", choice(*EndpointStatus)),
+    *paging(),
+)
+_PERMISSIONS = (
+    Parameter("permission", "A part of the entry.", {"type": "string", "maxLength": 1200}),
+    *paging(PERMISSION_PAGE_LIMIT),
+)
+
 router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services/{service_id}", tags=["connections"])
 
 
-@router.get("/connections")
-async def list_connections(service_id: str, request: Request, caller: Reader, api: ApiDep) -> Json:
+@operation(
+    router, "GET", "/connections", action="vpcep:connections:list", answer=answers.ConnectionList, query=_CONNECTIONS
+)
+async def list_connections(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """List the connections of an endpoint service."""
     query = Query(request)
     status = query.text("status")
@@ -37,8 +53,15 @@ async def list_connections(service_id: str, request: Request, caller: Reader, ap
     return {"connections": [connection_body(item, now) for item in connections], "total_count": total}
 
 
-@router.post("/connections/action")
-async def accept_or_reject(service_id: str, request: Request, caller: Writer, api: ApiDep) -> Json:
+@operation(
+    router,
+    "POST",
+    "/connections/action",
+    action="vpcep:connections:update",
+    answer=answers.Connections,
+    body=ConnectionActionBody,
+)
+async def accept_or_reject(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Accept or reject one endpoint; from the answer to a rejection on no byte passes."""
     action, endpoint_id = connection_action(await read_object(request))
     decide = api.connections.accept if action == "receive" else api.connections.reject
@@ -46,8 +69,10 @@ async def accept_or_reject(service_id: str, request: Request, caller: Writer, ap
     return {"connections": [connection_body(endpoint, api.clock.now())]}
 
 
-@router.get("/permissions")
-async def list_permissions(service_id: str, request: Request, caller: Reader, api: ApiDep) -> Json:
+@operation(
+    router, "GET", "/permissions", action="vpcep:permissions:list", answer=answers.PermissionList, query=_PERMISSIONS
+)
+async def list_permissions(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """List who may connect to an endpoint service."""
     query = Query(request)
     permissions, total = await api.permissions.list(
@@ -61,8 +86,15 @@ async def list_permissions(service_id: str, request: Request, caller: Reader, ap
     return {"permissions": [permission_body(item) for item in permissions], "total_count": total}
 
 
-@router.post("/permissions/action")
-async def add_or_remove_permissions(service_id: str, request: Request, caller: Writer, api: ApiDep) -> Json:
+@operation(
+    router,
+    "POST",
+    "/permissions/action",
+    action="vpcep:permissions:update",
+    answer=answers.PermissionEntries,
+    body=PermissionActionBody,
+)
+async def add_or_remove_permissions(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Add or remove permissions."""
     action, entries = permission_action(await read_object(request))
     change = api.permissions.add if action == "add" else api.permissions.remove

@@ -2,20 +2,23 @@
 
 from fastapi import APIRouter
 
+from landbridge.api import answers
 from landbridge.api.auth import ApiDep
+from landbridge.api.operations import operation
+from landbridge.api.policy import PUBLIC
 from landbridge.api.presentation import Json
 from landbridge.domain.errors import RouteNotFound
 
 router = APIRouter(tags=["versions"])
 
 
-@router.get("/")
+@operation(router, "GET", "/", action=PUBLIC, answer=answers.Versions)
 async def list_versions(api: ApiDep) -> Json:
     """List the API versions."""
     return {"versions": [_version(api.public_url)]}
 
 
-@router.get("/{version}")
+@operation(router, "GET", "/{version}", action=PUBLIC, answer=answers.Version)
 async def show_version(version: str, api: ApiDep) -> Json:
     """Show one API version."""
     if version != "v1":
