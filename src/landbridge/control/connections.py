@@ -120,13 +120,10 @@ def reject(endpoint: Endpoint, now: datetime) -> Endpoint:
 
 def _connection(tx: ReadTransaction, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:
     own_service(tx, project_id, service_id)
-    endpoint = tx.endpoint(id_)
+    endpoint = tx.connection(project_id, id_)
     if endpoint is None:
         raise EndpointNotFound(f"endpoint {id_} does not exist")
     if endpoint.service_id != service_id:
-        other = tx.service(endpoint.service_id)
-        if other is None or other.project_id != project_id:
-            raise EndpointNotFound(f"endpoint {id_} does not exist")
         raise OtherServicesEndpoint(f"endpoint {id_} is not connected to endpoint service {service_id}")
     if endpoint.delete_requested_at is not None:
         raise EndpointDeleting(f"endpoint {id_} is being deleted")

@@ -227,8 +227,8 @@ def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> E
     Raises:
         ServiceNotFound: unknown, or of another project; the two cannot be told apart.
     """
-    service = tx.service(id_)
-    if service is None or service.project_id != project_id:
+    service = tx.own_service(project_id, id_)
+    if service is None:
         raise ServiceNotFound(f"endpoint service {id_} does not exist in this project")
     return service
 

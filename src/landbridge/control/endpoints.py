@@ -196,8 +196,8 @@ def own_endpoint(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) ->
     Raises:
         EndpointNotFound: unknown, or of another project; the two cannot be told apart.
     """
-    endpoint = tx.endpoint(id_)
-    if endpoint is None or endpoint.project_id != project_id:
+    endpoint = tx.own_endpoint(project_id, id_)
+    if endpoint is None:
         raise EndpointNotFound(f"endpoint {id_} does not exist in this project")
     return endpoint
 

@@ -57,6 +57,10 @@ class ReadTransaction(Protocol):
         """Return the service, deleting ones included, whoever owns it."""
         ...
 
+    def own_service(self, project_id: ProjectId, id_: ServiceId) -> EndpointService | None:
+        """Return the project's service, deleting ones included; another project's is as absent as an unknown one."""
+        ...
+
     def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
         """Return one page of services and the number of all matches."""
         ...
@@ -67,6 +71,14 @@ class ReadTransaction(Protocol):
 
     def endpoint(self, id_: EndpointId) -> Endpoint | None:
         """Return the endpoint, deleting ones included, whoever owns it."""
+        ...
+
+    def own_endpoint(self, project_id: ProjectId, id_: EndpointId) -> Endpoint | None:
+        """Return the project's endpoint, deleting ones included; another project's is as absent as an unknown one."""
+        ...
+
+    def connection(self, project_id: ProjectId, id_: EndpointId) -> Endpoint | None:
+        """Return an endpoint of anybody that is connected to a service of the project; others are as absent ones."""
         ...
 
     def endpoints(self, query: EndpointQuery) -> tuple[Sequence[Endpoint], int]:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
 from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
 from landbridge.domain.addressing import MARKERS
-from landbridge.domain.ids import EndpointId, ServiceId
+from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission
 from landbridge.store.counting import REVISION, counter_value
 from landbridge.store.directory import DirectoryReading
@@ -21,11 +21,16 @@ from landbridge.store.status import counts_as_connected, endpoint_status, servic
 from landbridge.store.tables import endpoints, permissions, services
 
 _SERVICE = select(services).where(services.c.id == bindparam("id"))
+_OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
 _SERVICES_BY_ID = select(services).where(services.c.id.in_(bindparam("ids", expanding=True)))
 _SERVICES_SINCE = (
     select(services).where(services.c.revision > bindparam("revision")).order_by(services.c.revision, services.c.id)
 )
 _ENDPOINT = select(endpoints).where(endpoints.c.id == bindparam("id"))
+_OWN_ENDPOINT = _ENDPOINT.where(endpoints.c.project_id == bindparam("project_id"))
+_CONNECTION = _ENDPOINT.join(services, services.c.id == endpoints.c.service_id).where(
+    services.c.project_id == bindparam("project_id")
+)
 _ENDPOINTS_BY_ID = select(endpoints).where(endpoints.c.id.in_(bindparam("ids", expanding=True)))
 _ENDPOINTS_OF_SERVICES = select(endpoints).where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)))
 _ENDPOINTS_SINCE = (
@@ -52,6 +57,11 @@ class Reading(DirectoryReading, IdentityReading):
     def service(self, id_: ServiceId) -> EndpointService | None:
         """Return the service, deleting ones included, whoever owns it."""
         row = self._connection.execute(_SERVICE, {"id": id_}).one_or_none()
+        return None if row is None else service_from_row(row)
+
+    def own_service(self, project_id: ProjectId, id_: ServiceId) -> EndpointService | None:
+        """Return the project's service, deleting ones included; another project's is as absent as an unknown one."""
+        row = self._connection.execute(_OWN_SERVICE, {"id": id_, "project_id": project_id}).one_or_none()
         return None if row is None else service_from_row(row)
 
     def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
@@ -86,6 +96,16 @@ class Reading(DirectoryReading, IdentityReading):
     def endpoint(self, id_: EndpointId) -> Endpoint | None:
         """Return the endpoint, deleting ones included, whoever owns it."""
         row = self._connection.execute(_ENDPOINT, {"id": id_}).one_or_none()
+        return None if row is None else endpoint_from_row(row)
+
+    def own_endpoint(self, project_id: ProjectId, id_: EndpointId) -> Endpoint | None:
+        """Return the project's endpoint, deleting ones included; another project's is as absent as an unknown one."""
+        row = self._connection.execute(_OWN_ENDPOINT, {"id": id_, "project_id": project_id}).one_or_none()
+        return None if row is None else endpoint_from_row(row)
+
+    def connection(self, project_id: ProjectId, id_: EndpointId) -> Endpoint | None:
+        """Return an endpoint of anybody that is connected to a service of the project; others are as absent ones."""
+        row = self._connection.execute(_CONNECTION, {"id": id_, "project_id": project_id}).one_or_none()
         return None if row is None else endpoint_from_row(row)
 
     def endpoints(self, query: EndpointQuery) -> tuple[Sequence[Endpoint], int]:
