@@ -1,13 +1,16 @@
 """Say who is asking, from the users and projects in our own database.
 
-Tokens are read without a look-up; passwords and signatures are checked against the records as they are at that
-moment, nothing is cached, so a removed user's key stops working at once. A wrong answer never tells which part was
-wrong, and takes as long for an unknown user or key as for a known one.
+Passwords and signatures are checked against the records as they are at that moment, so a removed user's key stops
+working at once. Tokens are too, and what was found is used for some seconds: a removed user, a lost role or a changed
+password ends a token within `recheck_after`, also when another process changed the records.
+A wrong answer never tells which part was wrong, and takes as long for an unknown user or key as for a known one.
 A caller in a project belongs to the project's domain: that account owns what the caller makes.
 """
 
+import hmac
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from landbridge.control.accounts import (
@@ -26,15 +29,17 @@ from landbridge.control.accounts import (
 from landbridge.control.protocols import Clock, ReadTransaction, Store
 from landbridge.domain.errors import Unauthenticated
 from landbridge.domain.ids import DomainId, IdSource, ProjectId
+from landbridge.identity.known_tokens import KnownTokens
 from landbridge.identity.passwords import PasswordHashes
 from landbridge.identity.sealing import Secret, SecretSeal
-from landbridge.identity.signature import ClaimedSignature, read_signature
-from landbridge.identity.tokens import TokenSigner, new_token_facts
+from landbridge.identity.signed_requests import KeyHolder, SignedRequests
+from landbridge.identity.tokens import SignedToken, TokenSigner, new_token_facts
 
 _NO_SUCH_SCOPE = DomainScope(DomainId(""), "")
 """Stands for a scope that was asked for and that the user does not have."""
 _WRONG_LOGIN = "the user, the password or the scope is wrong"
-_WRONG_SIGNATURE = "the access key or the signature is wrong"
+_WRONG_RESCOPING = "the token is not valid, or its user has no role in the scope: sign in with the password"
+_ENDED = "the token is not valid any more: get a new one from POST /v3/auth/tokens"
 
 
 class BuiltinIdentity:
@@ -48,14 +53,16 @@ class BuiltinIdentity:
         clock: Clock,
         ids: IdSource,
         clock_skew: timedelta = timedelta(minutes=15),
+        recheck_after: timedelta = timedelta(seconds=5),
     ) -> None:
         self._store = store
         self._signer = TokenSigner(signing_key)
         self._seal = SecretSeal(sealing_key)
         self._clock = clock
         self._ids = ids
-        self._clock_skew = clock_skew
+        self._signed_requests = SignedRequests(clock, clock_skew)
         self._hashes = PasswordHashes()
+        self._known_tokens = KnownTokens(recheck_after)
         # What an unknown access key is checked with: as much work, and nobody knows the secret.
         self._nobodys_sealed_secret = self._seal.seal("", Secret(secrets.token_hex(20)))
 
@@ -66,8 +73,8 @@ class BuiltinIdentity:
             Unauthenticated: user, password, token or scope are wrong; the message does not say which.
         """
         if isinstance(login, TokenLogin):
-            raise Unauthenticated("only the method password is known here")
-        if not _is_storable_text(login):
+            return await self._issue_for_token(login)
+        if not _is_storable_text(login.user_id, login.user_name, login.scope.project_id):
             raise Unauthenticated(_WRONG_LOGIN)
         record, scope = await self._store.read(lambda tx: _find_login(tx, login))
         is_right = await self._hashes.matches(record.password_hash if record else None, Secret(login.password))
@@ -76,7 +83,33 @@ class BuiltinIdentity:
         facts = new_token_facts(
             _user(record), scope, methods=("password",), now=self._clock.now(), audit_id=self._ids.new()
         )
-        return self._signer.mint(facts), facts
+        return self._signer.mint(facts, self._signer.password_mark(record.password_hash)), facts
+
+    async def _issue_for_token(self, login: TokenLogin) -> tuple[str, TokenFacts]:
+        old = self._signer.read(login.token, self._clock.now())
+        if not _is_storable_text(login.scope.project_id):
+            raise Unauthenticated(_WRONG_RESCOPING)
+
+        def look(tx: ReadTransaction) -> tuple[User, ProjectScope | DomainScope | None] | None:
+            record = tx.user(old.facts.user.id)
+            if record is None or self._standing(tx, old) is None:
+                return None
+            scope = _find_scope(tx, record, login.scope)
+            return None if scope is _NO_SUCH_SCOPE else (_user(record), scope)
+
+        found = await self._store.read(look)
+        if found is None:
+            raise Unauthenticated(_WRONG_RESCOPING)
+        user, scope = found
+        facts = new_token_facts(
+            user,
+            scope,
+            methods=tuple(dict.fromkeys((*old.facts.methods, "token"))),
+            now=self._clock.now(),
+            audit_id=self._ids.new(),
+            no_later_than=old.facts.expires_at,
+        )
+        return self._signer.mint(facts, old.password_mark), facts
 
     async def projects_of(self, user: User) -> Sequence[ProjectRecord]:
         """Return the projects in which a user has a role, by name."""
@@ -88,33 +121,60 @@ class BuiltinIdentity:
         return sorted(await self._store.read(look), key=lambda project: (project.name, project.id))
 
     async def verify_token(self, token: str) -> TokenFacts:
-        """Return what a token says.
+        """Return what a token says, with the roles that its user has in its project now.
 
         Raises:
-            Unauthenticated: forged, malformed or expired.
+            Unauthenticated: forged, malformed, expired, or its user, role or password is gone.
         """
-        return self._signer.read(token, self._clock.now())
+        now = self._clock.now()
+        known = self._known_tokens.get(token, now)
+        if known is not None:
+            return known
+        signed = self._signer.read(token, now)
+        facts = await self._store.read(lambda tx: self._standing(tx, signed))
+        if facts is None:
+            raise Unauthenticated(_ENDED)
+        self._known_tokens.keep(token, facts, now)
+        return facts
 
     async def verify_signature(self, request: SignedRequest) -> Signer:
         """Return who signed a request, and every project in which the signer has a role.
 
         Raises:
-            Unauthenticated: unknown key or algorithm, wrong signature, or signed too long ago.
+            Unauthenticated: unknown key or algorithm, wrong signature, signed too long ago, or a write sent again.
         """
-        claimed = read_signature(request, self._clock.now(), self._clock_skew)
-        # One look for user and projects: both as they were at one moment.
-        record, projects = await self._store.read(lambda tx: _find_signer(tx, claimed.access_key))
-        if not self._is_signed_by(record, claimed) or record is None:
-            raise Unauthenticated(_WRONG_SIGNATURE)
-        return Signer(_user(record), tuple(_scope(record, project) for project in projects))
+        return await self._signed_requests.verify(request, self._find_key_holder)
 
-    def _is_signed_by(self, signer: UserRecord | None, claimed: ClaimedSignature) -> bool:
+    def _standing(self, tx: ReadTransaction, signed: SignedToken) -> TokenFacts | None:
+        """Return what a token says by the records as they are now, None if it says nothing any more."""
+        facts = signed.facts
+        record = tx.user(facts.user.id)
+        if record is None:
+            return None
+        if not hmac.compare_digest(self._signer.password_mark(record.password_hash), signed.password_mark):
+            return None
+        match facts.scope:
+            case None:
+                scope = None
+            case DomainScope(domain_id):
+                scope = _find_scope(tx, record, ScopeWish(domain_id=domain_id))
+            case ProjectScope(project_id):
+                scope = _find_scope(tx, record, ScopeWish(project_id=project_id))
+        if scope is _NO_SUCH_SCOPE:
+            return None
+        return replace(facts, user=_user(record), scope=scope)
+
+    async def _find_key_holder(self, access_key: str) -> KeyHolder | None:
+        # One look for user and projects: both as they were at one moment.
+        record, projects = await self._store.read(lambda tx: _find_signer(tx, access_key))
         sealed_for, sealed_secret = "", self._nobodys_sealed_secret
-        for key in signer.access_keys if signer else ():
-            if key.access_key == claimed.access_key:
+        for key in record.access_keys if record else ():
+            if key.access_key == access_key:
                 sealed_for, sealed_secret = key.access_key, key.sealed_secret
-        is_right = claimed.is_by(self._seal.unseal(sealed_for, sealed_secret))
-        return is_right and sealed_for != ""
+        secret_key = self._seal.unseal(sealed_for, sealed_secret)
+        if record is None or sealed_for == "":
+            return None
+        return KeyHolder(secret_key, Signer(_user(record), tuple(_scope(record, project) for project in projects)))
 
 
 def _find_signer(tx: ReadTransaction, access_key: str) -> tuple[UserRecord | None, Sequence[ProjectRecord]]:
@@ -193,7 +253,7 @@ def _scope(record: UserRecord, project: ProjectRecord) -> ProjectScope:
     return ProjectScope(project.id, project.name, project.domain_id, project.domain_name, record.roles[project.id])
 
 
-def _is_storable_text(login: PasswordLogin) -> bool:
+def _is_storable_text(*texts: str | None) -> bool:
     # JSON can carry half characters ("\ud800") and NUL, which databases refuse; nobody has such a name.
-    looked_up = "".join(filter(None, (login.user_id, login.user_name, login.scope.project_id)))
+    looked_up = "".join(filter(None, texts))
     return "\0" not in looked_up and not any("\ud800" <= character <= "\udfff" for character in looked_up)

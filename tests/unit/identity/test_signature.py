@@ -1,6 +1,10 @@
-"""The signature of contract 8.2: its vectors, the vendor's signer as a second opinion, and what must not pass."""
+"""The signature of contract 8.2: its vectors, the vendor's signer as a second opinion, and what must not pass.
+
+The other form, of contract 8.3, is in `test_signature_with_credential_scope`.
+"""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -31,6 +35,9 @@ FIRST_GET = (
 )
 POST = ("POST", f"/v1/{PROJECT}/vpc-endpoint-services", "", b'{"vpc_id":"v"}')
 QUOTAS = ("GET", f"/v1/{PROJECT}/quotas", "", b"")
+VENDOR_HEADERS = "SignedHeaders=content-type;host;x-project-id;x-sdk-date"
+SM3_SIGNATURE = "9e79f5be02357ba4b5c7f1d0306cc780aa176305e0260c1b7871936933a7f261"
+V11_SIGNATURE = "a4f240379358650588e9fbb1a198a3e2864eaaec47c511addaf74493241395e1"
 
 
 def is_accepted(request: SignedRequest, now: datetime = NOW) -> bool:
@@ -154,11 +161,14 @@ WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 
 @settings(deadline=None)
 @given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]),
     segments=st.lists(st.text("abcxyz019-._~% äß+:@/", min_size=1, max_size=6), max_size=4),
     query=st.lists(st.tuples(WORDS, WORDS | st.booleans() | st.lists(WORDS, max_size=3)), max_size=4),
+    headers=st.dictionaries(st.sampled_from(["X-Note", "User-Agent", "Accept", "X-0", "X_Note"]), WORDS),
+    content_type=st.sampled_from([None, "application/json", "application/json; charset=utf-8", "text/plain"]),
     body=st.binary(max_size=40),
 )
-def test_any_request_of_the_vendors_sdk_is_accepted(segments, query, body):
+def test_any_request_of_the_vendors_sdk_is_accepted(method, segments, query, headers, content_type, body):
     names = [name for name, _ in query]
     assume(len(set(names)) == len(names))
     path = "/v1/" + "/".join(segments)
@@ -167,7 +177,9 @@ def test_any_request_of_the_vendors_sdk_is_accepted(segments, query, body):
     assume(not {".", ".."} & set(path.split("/")))
     assume("//" not in path)
 
-    assert is_accepted(sdk_request(path=path.replace("%", "%25"), query=query, body=body))
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    assert is_accepted(sdk_request(method, path.replace("%", "%25"), query, headers, body))
 
 
 def test_a_plus_in_the_query_is_a_space_as_go_clients_write_it():
@@ -284,15 +296,22 @@ def test_a_malformed_authorization_is_refused(header):
 
 
 @pytest.mark.parametrize(
-    ("header", "named"),
+    ("named", "claim"),
     [
-        ("SDK-HMAC-SM3 Access=A, SignedHeaders=x-sdk-date, Signature=00", "SDK-HMAC-SM3"),
-        ("V11-HMAC-SHA256 Credential=A/20261122/lab-1/vpcep, SignedHeaders=a, Signature=00", "V11-HMAC-SHA256"),
-        ("SDK-HMAC-SHA256 Credential=A/20261122///sdk_request, SignedHeaders=a, Signature=00", "Credential="),
+        # The first two are vectors of the contract, right in their own algorithms.
+        ("SDK-HMAC-SM3", f"Access={ACCESS_KEY}, {VENDOR_HEADERS}, Signature={SM3_SIGNATURE}"),
+        (
+            "V11-HMAC-SHA256",
+            f"Credential={ACCESS_KEY}/20261122/lab-1/vpcep, {VENDOR_HEADERS}, Signature={V11_SIGNATURE}",
+        ),
+        ("SDK-ECDSA-P256-SHA256", "Access=A, SignedHeaders=x-sdk-date, Signature=00"),
+        ("SDK-SM2-SM3", "Access=A, SignedHeaders=x-sdk-date, Signature=00"),
+        ("AWS4-HMAC-SHA256", "Credential=A/20261122/x/y/aws4_request, SignedHeaders=a, Signature=00"),
     ],
+    ids=lambda text: text.split()[0],
 )
-def test_another_algorithm_or_form_is_named_in_the_answer(header, named):
-    headers = {**SIGNED.headers, "authorization": header}
+def test_another_algorithm_is_named_in_the_answer(named, claim):
+    headers = {**SIGNED.headers, "authorization": f"{named} {claim}"}
 
     with pytest.raises(Unauthenticated, match=named):
         read_signature(SignedRequest("GET", SIGNED.path, "", headers, b""), NOW, SKEW)
@@ -371,6 +390,27 @@ def test_headers_that_are_not_signed_may_change():
     )
 
     assert is_accepted(request)
+
+
+def test_a_name_with_an_underscore_may_be_signed_as_golangsdk_does():
+    request = contract_request(
+        QUOTAS,
+        "content-type;x-sdk-date;x_note",
+        "4ed2e4e816eaeb0ac195fb761c5d52a1cb83c3d72c59a8b8b2fdaa81e4223b2c",
+        x_note="seen",
+    )
+
+    assert is_accepted(request)
+    assert not is_accepted(replace(request, headers={**request.headers, "x_note": "changed"}))
+
+
+def test_a_body_that_is_left_unsigned_is_known():
+    json = sdk_request("POST", headers={"Content-Type": "application/json"}, body=b"{}")
+    text = sdk_request("POST", headers={"Content-Type": "text/plain"}, body=b"{}")
+    empty = sdk_request("POST", headers={"Content-Type": "text/plain"})
+
+    signed = [read_signature(request, NOW, SKEW).is_body_signed for request in (json, text, empty)]
+    assert signed == [True, False, True]
 
 
 def test_neither_signature_nor_what_was_signed_is_shown():
