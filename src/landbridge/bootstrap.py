@@ -10,31 +10,42 @@ import contextlib
 import random
 import resource
 import signal
-import socket
 import uuid
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-import uvicorn
 
 from landbridge import lab as labs
 from landbridge.api.app import create_app
+from landbridge.api.limits import RequestLimits
 from landbridge.api.services import Api
 from landbridge.control.connections import Connections
+from landbridge.control.endpoint_changes import EndpointChanges
 from landbridge.control.endpoint_services import EndpointServices
 from landbridge.control.endpoints import Endpoints
+from landbridge.control.network_protocols import NetworkWiring, Unwired
+from landbridge.control.networks import Networks
+from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
-from landbridge.control.protocols import Store
+from landbridge.control.protocols import Store, WriteTransaction
+from landbridge.control.public_services import publish
+from landbridge.control.quotas import Quotas, replace_quotas
 from landbridge.control.reconciler import Reconciler, plan_everything
+from landbridge.control.route_tables import RouteTables
+from landbridge.control.service_changes import ServiceChanges
 from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.control.tagging import Tagging
 from landbridge.dataplane.driver import Driver
+from landbridge.dataplane.fabric import Fabric, with_made_networks
 from landbridge.dataplane.plan import Plan
 from landbridge.directory.builtin import BuiltinDirectory, replace_contents
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import PoolId
+from landbridge.domain.resources import QuotaType
+from landbridge.domain.validation import MODERN_TAGS, STANDARD_TAGS
 from landbridge.drivers.linux import user_namespace
 from landbridge.drivers.linux.driver import LinuxDriver
 from landbridge.drivers.linux.lab_network import LabNetwork
@@ -42,19 +53,21 @@ from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError, NftUnavailable
 from landbridge.drivers.linux.ownership import NamespaceTaken
 from landbridge.drivers.memory import MemoryDriver
-from landbridge.identity.builtin import BuiltinIdentity
+from landbridge.identities import ChosenIdentity, choose_identity
 from landbridge.identity.provisioning import NewProject, NewUser, provision
 from landbridge.identity.sealing import Secret
 from landbridge.identity.state_keys import StateKeys, open_state_keys
 from landbridge.lab_down import take_down_lab
+from landbridge.lab_wiring import LabWiring, hosts_in
 from landbridge.observability import Telemetry, configure_logging
 from landbridge.settings import Settings
 from landbridge.state import StateDirectory, describe_owner, forget_instance, open_state, register_instance
 from landbridge.store.sqlite import SqliteStore
+from landbridge.web_server import WebServer
 
 _POOL_NAMESPACE = uuid.UUID("6c1f6d0e-3f6b-4b0e-9d7c-5d1c8f0a2b11")
-_CONNECTION_BACKLOG = 512
-_GRACE_SECONDS = 3
+_REQUESTS_PER_SECOND = 200
+_FAILED_SIGNINS_PER_MINUTE = 10
 
 
 class SystemClock:
@@ -89,19 +102,23 @@ def serve(settings: Settings, options: ServeOptions) -> None:
     Raises:
         OperatorError, LabFileError: it cannot start; the message says what to do.
     """
+    if settings.identity == "keystone" and options.lab_file is not None:
+        raise OperatorError(
+            'a lab brings its own projects and users: leave --lab out, or identity = "keystone" out of the settings'
+        )
     lab = labs.read_lab(options.lab_file) if options.lab_file is not None else None
     configure_logging(settings.log_level)
     _allow_many_descriptors()
     state = open_state(options.state)
     state.lock()
     settings = replace(settings, region=state.region(settings.region if lab is None else lab.region))
-    with _listening_socket(settings.listen) as listener:
+    with WebServer.open(settings) as web:
         namespaces = _enter(state) if settings.driver == "linux" else None
         stopping = _StopFlag()
         import uvloop  # noqa: PLC0415 — after the user namespace is entered; its import may start threads
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Server(settings, options, state, namespaces, lab, listener, stopping).run())
+            runner.run(_Server(settings, options, state, namespaces, lab, web, stopping).run())
 
 
 class _StopFlag:
@@ -123,7 +140,7 @@ class _Server:
     state: StateDirectory
     namespaces: Namespaces | None
     lab: labs.Lab | None
-    listener: socket.socket
+    web: WebServer
     stopping: _StopFlag
 
     async def run(self) -> None:
@@ -135,51 +152,50 @@ class _Server:
             stack.callback(store.close)
             if self.lab is not None:
                 await store_lab(store, self.lab, keys.sealing_key)
+                await store.write(lambda tx: tx.free_addresses_of_forgotten_nics())
                 if self.namespaces is not None:
-                    self._wire_lab(self.lab, self.namespaces, instance)
+                    self._wire_lab(await whole_fabric(store, self.lab), self.namespaces, instance)
                     if not self.options.keep_lab:
                         stack.callback(take_down_lab, self.state, self.namespaces)
             driver = _driver(self.settings, self.namespaces, instance)
             stack.callback(driver.close)
             driver_thread = stack.enter_context(ThreadPoolExecutor(1, "driver"))
             parts = compose(
-                self.settings, self._public_url(), store, driver, driver_thread, keys, telemetry, self.options
+                self.settings,
+                self.web.public_url,
+                store,
+                driver,
+                driver_thread,
+                keys,
+                telemetry,
+                self.options,
+                self._wiring(driver_thread, instance),
             )
+            stack.callback(parts.identity.close)
             reconciler = parts.reconciler
             await reconciler.supervised("sweep", reconciler.sweep)
             loop = asyncio.create_task(reconciler.run(), name="reconciler")
             stack.push_async_callback(_cancel, loop)
-            await self._answer_requests(create_app(parts.api, telemetry), loop)
+            await self.web.answer(create_app(parts.api, telemetry), loop, self._is_ready)
+            structlog.get_logger().info("server.ending")
 
-    async def _answer_requests(self, app: object, reconciler: asyncio.Task[None]) -> None:
-        config = uvicorn.Config(
-            app,  # pyright: ignore[reportArgumentType] — an ASGI application
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-        server = uvicorn.Server(config)
-        reconciler.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    def _is_ready(self) -> bool:
         if self.stopping.is_set:
-            return
-        structlog.get_logger().info("server.ready", url=self._public_url(), state=str(self.state.path))
-        await server.serve(sockets=[self.listener])
-        structlog.get_logger().info("server.ending")
+            return False
+        structlog.get_logger().info("server.ready", url=self.web.public_url, state=str(self.state.path))
+        return True
 
-    def _public_url(self) -> str:
-        if self.settings.public_url:
-            return self.settings.public_url.rstrip("/")
-        host, port = self.listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def _wiring(self, driver_thread: Executor, instance: str) -> NetworkWiring:
+        """Return who makes networks real as they are made: nobody without a lab."""
+        if self.lab is None or self.namespaces is None:
+            return Unwired()
+        network = LabNetwork(self.namespaces, instance)
+        return LabWiring(network, self.state, self.settings.region, driver_thread)
 
-    def _wire_lab(self, lab: labs.Lab, namespaces: Namespaces, instance: str) -> None:
-        fabric = labs.fabric(lab)
+    def _wire_lab(self, fabric: Fabric, namespaces: Namespaces, instance: str) -> None:
         is_first = self.state.read_lab() is None
         # Written down first: should wiring break half-way, `lab down` finds what there is.
-        hosts = {host.name: host.namespace for subnet in fabric.subnets for host in subnet.hosts}
-        self.state.write_lab(lab.region, hosts)
+        self.state.write_lab(fabric.region, hosts_in(fabric))
         if user_namespace.is_privileged():
             register_instance(instance, self.state)
         try:
@@ -205,6 +221,7 @@ class Parts:
 
     api: Api
     reconciler: Reconciler
+    identity: ChosenIdentity
 
 
 def pool_of(region: str) -> PoolId:
@@ -221,13 +238,14 @@ def compose(
     keys: StateKeys,
     telemetry: Telemetry,
     options: ServeOptions,
+    wiring: NetworkWiring | None = None,
 ) -> Parts:
     """Put use cases, identity and the loop on top of a store and a driver."""
     clock, ids = SystemClock(), RandomIds()
     wakeups, settlements = Wakeups(), Settlements()
     directory = BuiltinDirectory(store)
+    wiring, turn = wiring or Unwired(), asyncio.Lock()
     pool_id = pool_of(settings.region)
-    skew = timedelta(seconds=settings.clock_skew_seconds)
     reconciler = Reconciler(
         store,
         driver,
@@ -240,20 +258,57 @@ def compose(
         settings.sweep_interval_seconds,
         options.accept_removals,
     )
-    identity = BuiltinIdentity(store, keys.signing_key, keys.sealing_key, clock, ids, skew)
+    quotas = Quotas(
+        store,
+        {
+            QuotaType.ENDPOINT_SERVICE: settings.quota_endpoint_services,
+            QuotaType.ENDPOINT: settings.quota_endpoints,
+        },
+    )
+    chosen = choose_identity(settings, store, keys, clock, ids, telemetry)
     api = Api(
         region=settings.region,
         dns_domain=settings.dns_domain,
         public_url=public_url,
         clock=clock,
-        identity=identity,
-        issuer=identity,
-        endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, pool_id),
-        endpoints=Endpoints(store, directory, clock, ids, wakeups, settlements, telemetry),
+        identity=chosen.identity,
+        issuer=chosen.issuer,
+        limits=_request_limits(settings, telemetry, is_lab=options.lab_file is not None),
+        endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, pool_id, quotas),
+        service_changes=ServiceChanges(
+            store, directory, clock, wakeups, settlements, telemetry, driver.capabilities, settings.region
+        ),
+        endpoints=Endpoints(store, directory, clock, ids, wakeups, settlements, telemetry, quotas),
+        endpoint_changes=EndpointChanges(store, clock, wakeups, settlements, telemetry),
         connections=Connections(store, clock, wakeups, settlements, telemetry),
         permissions=Permissions(store, clock, ids),
+        networks=Networks(store, clock, ids, wiring, turn),
+        nics=Nics(store, ids, wiring, turn, settings.region),
+        route_tables=RouteTables(store, clock, ids),
+        quotas=quotas,
+        tagging=Tagging(store, MODERN_TAGS if settings.tag_limits == "modern" else STANDARD_TAGS),
     )
-    return Parts(api, reconciler)
+    return Parts(api, reconciler, chosen)
+
+
+def _request_limits(settings: Settings, telemetry: Telemetry, *, is_lab: bool) -> RequestLimits:
+    """Return the limits that were set; where nobody set any, the usual ones, and none in a lab."""
+    requests_per_second = settings.rate_requests_per_second
+    failed_signins = settings.rate_failed_signins_per_minute
+    if requests_per_second is None:
+        requests_per_second = 0 if is_lab else _REQUESTS_PER_SECOND
+    if failed_signins is None:
+        failed_signins = 0 if is_lab else _FAILED_SIGNINS_PER_MINUTE
+    if not requests_per_second and not failed_signins:
+        return RequestLimits(None, None, telemetry)
+    from landbridge.rate_limits import GcraLimiter  # noqa: PLC0415 — 75 ms that a lab need not wait
+
+    burst = settings.rate_burst or 2 * requests_per_second
+    return RequestLimits(
+        GcraLimiter(requests_per_second, 1, burst) if requests_per_second else None,
+        GcraLimiter(failed_signins, 60, failed_signins) if failed_signins else None,
+        telemetry,
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -263,9 +318,17 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
-    """Fill the built-in directory and identity from a lab file."""
+    """Fill the built-in directory and identity from a lab file, and publish its public services."""
     vpcs, subnets, nics = labs.vpcs(lab), labs.subnets(lab), labs.nics(lab)
-    await store.write(lambda tx: replace_contents(tx, vpcs, subnets, nics))
+    now = SystemClock().now()
+    offers, pool_id = labs.public_services(lab), pool_of(lab.region)
+
+    def networks_and_services(tx: WriteTransaction) -> None:
+        # Services first: a public one may leave, or move away from, a host that the file does not have any more.
+        publish(tx, offers, pool_id, now)
+        replace_contents(tx, vpcs, subnets, nics, now)
+
+    await store.write(networks_and_services)
     projects = [
         NewProject(project.id, project.name, project.domain_id, project.domain_name) for project in labs.projects(lab)
     ]
@@ -283,6 +346,13 @@ async def store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
         for user in labs.users(lab)
     ]
     await provision(store, projects, users, sealing_key=sealing_key)
+    await store.write(lambda tx: replace_quotas(tx, labs.quotas(lab)))
+
+
+async def whole_fabric(store: Store, lab: labs.Lab) -> Fabric:
+    """Return what is to be wired: what the lab file describes, and what was made through the VPC API."""
+    subnets, nics = await store.read(lambda tx: (tx.subnets(), tx.nics()))
+    return with_made_networks(labs.fabric(lab), subnets, nics)
 
 
 def _driver(settings: Settings, namespaces: Namespaces | None, instance: str) -> Driver:
@@ -302,25 +372,6 @@ def _allow_many_descriptors() -> None:
     """Use all descriptors that the system grants: each edge and each connection needs some."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _listening_socket(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise OperatorError(f"--listen is {listen!r}: write HOST:PORT, such as 127.0.0.1:8770")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, int(port)))
-        # Only a listening socket keeps others off the port. Clients that come early wait until the server is ready.
-        listener.listen(_CONNECTION_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise OperatorError(f"cannot listen on {listen}: {error.strerror}; give another --listen") from error
-    listener.set_inheritable(False)
-    return listener
 
 
 def plan(settings: Settings, state_path: Path) -> Plan:

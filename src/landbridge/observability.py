@@ -14,7 +14,7 @@ from landbridge.control.round import Outcome
 from landbridge.dataplane.driver import DriverError
 from landbridge.dataplane.model import WiredId
 from landbridge.dataplane.plan import Ensure, Plan
-from landbridge.domain.resources import Endpoint
+from landbridge.domain.resources import Endpoint, EndpointService
 
 _FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -75,7 +75,9 @@ class Telemetry:
             "landbridge_sweep_held_removals", "Removals that wait for the operator's consent", registry=r
         )
         self._overdue = Counter(
-            "landbridge_cuts_overdue_total", "Rejections and deletions not confirmed within a second", registry=r
+            "landbridge_cuts_overdue_total",
+            "Rejections, deletions and other takings away not confirmed within a second",
+            registry=r,
         )
         self._requests = Histogram(
             "landbridge_http_request_duration_seconds",
@@ -84,6 +86,13 @@ class Telemetry:
             buckets=_FAST_BUCKETS,
             registry=r,
         )
+        self._refused = Counter(
+            "landbridge_requests_refused_total", "Requests and sign-ins over a rate limit", ["limit"], registry=r
+        )
+        self._identity_failures = Counter(
+            "landbridge_identity_failures_total", "Questions about users that Keystone did not answer", registry=r
+        )
+        self._is_identity_away = False
 
     def round_finished(
         self, kind: str, plan: Plan, errors: Mapping[WiredId, DriverError], duration_seconds: float
@@ -133,10 +142,12 @@ class Telemetry:
         event = f"{kind}.removed" if row.delete_requested_at is not None else f"{kind}.applied"
         self._log.info(event, **facts)
 
-    def cut_overdue(self, endpoint: Endpoint) -> None:
-        """A rejected or deleted endpoint may still carry bytes."""
+    def cut_overdue(self, row: EndpointService | Endpoint) -> None:
+        """A rejected or deleted endpoint, or a port that a service does not have any more, may still carry bytes."""
         self._overdue.inc()
-        self._log.error("cut.overdue", endpoint_id=endpoint.id, generation=endpoint.generation)
+        kind = "endpoint" if isinstance(row, Endpoint) else "service"
+        facts: dict[str, object] = {f"{kind}_id": row.id, "generation": row.generation}
+        self._log.error("cut.overdue", **facts)
 
     def request_finished(self, method: str, route: str, status: int, duration_seconds: float, request_id: str) -> None:
         """An answer has been sent."""
@@ -154,6 +165,23 @@ class Telemetry:
     def request_failed(self, method: str, route: str, request_id: str, error: Exception) -> None:
         """Something other than a user's mistake went wrong."""
         self._log.error("request.failed", method=method, route=route, request_id=request_id, exc_info=error)
+
+    def identity_answered(self) -> None:
+        """Keystone answered a question."""
+        if self._is_identity_away:
+            self._is_identity_away = False
+            self._log.info("identity.answers")
+
+    def identity_failed(self, reason: str) -> None:
+        """Keystone did not answer a question. Only the first time is written down: there may be many."""
+        self._identity_failures.inc()
+        if not self._is_identity_away:
+            self._is_identity_away = True
+            self._log.error("identity.failed", reason=reason)
+
+    def request_refused(self, limit: str) -> None:
+        """A request was over a rate limit: `project` or `sign-in`. Counted only: a flood must not fill the log."""
+        self._refused.labels(limit).inc()
 
     def metrics_text(self) -> bytes:
         """Return all metrics in Prometheus' text form."""

@@ -3,11 +3,14 @@
 Flags of `landbridge serve` win over the file of `--config` (TOML), which wins over the defaults here.
 """
 
+import math
 import os
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.naming import REGION_NAME
@@ -21,6 +24,23 @@ def default_state() -> Path:
     return Path(base) / "landbridge"
 
 
+KEYSTONE_ROLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "reader": "reader",
+        "member": "member",
+        "admin": "admin",
+        # The cloud's own names (contract 11).
+        "VPCEndpoint ReadOnlyAccess": "reader",
+        "VPCEndpoint FullAccess": "member",
+        "VPCEndpoint Administrator": "admin",
+        "te_admin": "admin",
+    }
+)
+"""Our role for each role of Keystone, unless the operator says otherwise. None of them makes an operator."""
+
+_ROLES: Final = ("reader", "member", "admin", "operator")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One server's settings."""
@@ -28,7 +48,21 @@ class Settings:
     listen: str = "127.0.0.1:8770"
     """HOST:PORT; port 0 takes a free one."""
     public_url: str = ""
-    """How clients reach this server; empty: `http://` and the address of `listen`."""
+    """How clients reach this server; empty: the address of `listen`, or what a trusted proxy says."""
+    tls_cert: str = ""
+    """The file with the certificate and its chain, in PEM form; empty: no TLS. Read again on SIGHUP."""
+    tls_key: str = ""
+    """The file with its private key, in PEM form, without a passphrase."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies whose X-Forwarded-For, -Proto and -Host are believed."""
+    rate_requests_per_second: int | None = None
+    """How many requests one project may send in a second; 0: any number. None: 200, and any number in a lab."""
+    rate_burst: int | None = None
+    """How many of them at once. None: as many as in two seconds."""
+    rate_failed_signins_per_minute: int | None = None
+    """How many sign-ins may fail in a minute, by client address; 0: any number. None: 10, and any number in a lab."""
+    request_timeout_seconds: float = 30.0
+    """How long a client may take to send one request."""
     region: str = ""
     """The region's name, without a dot. A lab file's own wins; empty: the state's, `lab-1` for a new state."""
     dns_domain: str = "landbridge.internal"
@@ -39,12 +73,40 @@ class Settings:
     """How often everything is compared deeply; wake-ups do the work in between."""
     clock_skew_seconds: float = 900.0
     """How far the date of a signed request may be off (contract 8.2)."""
+    identity: str = "builtin"
+    """Who knows the users: `builtin`, or `keystone`."""
+    keystone_url: str = ""
+    """Where Keystone is, with or without `/v3`."""
+    keystone_user: str = "landbridge"
+    """The user as whom we ask Keystone."""
+    keystone_user_domain: str = "Default"
+    """The name of that user's domain."""
+    keystone_password_file: str = ""
+    """The file with that user's password; white space around it does not count."""
+    keystone_project: str = ""
+    """The name of the project that user signs in to; empty: the system."""
+    keystone_project_domain: str = "Default"
+    """The name of that project's domain."""
+    keystone_ca_file: str = ""
+    """The certificates that Keystone's must be signed by, in PEM form; empty: the machine's own."""
+    keystone_timeout_seconds: float = 5.0
+    """How long a request waits for Keystone."""
+    keystone_cache_seconds: float = 30.0
+    """How long what Keystone said is used, and so how late a revocation is noticed at most."""
+    keystone_roles: Mapping[str, str] = field(default_factory=lambda: KEYSTONE_ROLES)
+    """Our role for each of Keystone's that counts; the whole table."""
+    tag_limits: str = "standard"
+    """What tags may be that are added to resources: `standard`, or `modern`, which is longer and more of them."""
+    quota_endpoint_services: int = 20
+    """How many endpoint services a project without a quota of its own may have (contract 10)."""
+    quota_endpoints: int = 50
+    """How many endpoints a project without a quota of its own may have (contract 10)."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
 
-def read_settings(path: Path | None, **flags: str | None) -> Settings:
-    """Return the settings; `flags` that are None were not given.
+def read_settings(path: Path | None, **flags: str | tuple[str, ...] | None) -> Settings:
+    """Return the settings; `flags` that are None or an empty tuple were not given.
 
     Raises:
         OperatorError: the file cannot be read, or names a setting that does not exist.
@@ -52,15 +114,64 @@ def read_settings(path: Path | None, **flags: str | None) -> Settings:
     settings = Settings()
     if path is not None:
         settings = replace(settings, **_checked(path, _read_toml(path)))
-    given = {name: value for name, value in flags.items() if value is not None}
-    settings = replace(settings, **given)  # pyright: ignore[reportArgumentType]
-    if settings.driver not in {"linux", "memory"}:
-        raise OperatorError(f"driver is {settings.driver!r}: write linux or memory")
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value not in {None, ()}}
+    settings = replace(settings, **given)
+    _check_choices(settings)
+    _check_numbers(settings)
+    _check_identity(settings)
     if settings.region and REGION_NAME.fullmatch(settings.region) is None:
         raise OperatorError(f"region is {settings.region!r}: write at most 32 letters, digits, _ and -, without a dot")
-    if settings.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        raise OperatorError(f"log_level is {settings.log_level!r}: write DEBUG, INFO, WARNING or ERROR")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise OperatorError("tls_cert and tls_key belong together: give both (--tls-cert and --tls-key), or neither")
     return settings
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "identity": ("builtin", "keystone"),
+    "driver": ("linux", "memory"),
+    "tag_limits": ("standard", "modern"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+
+
+def _check_choices(settings: Settings) -> None:
+    for name, choices in _CHOICES.items():
+        chosen = getattr(settings, name)
+        if chosen not in choices:
+            raise OperatorError(f"{name} is {chosen!r}: write {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def _check_numbers(settings: Settings) -> None:
+    if min(settings.quota_endpoint_services, settings.quota_endpoints) < 0:
+        raise OperatorError("quota_endpoint_services and quota_endpoints must not be negative: write 0 to allow none")
+    if min(settings.rate_requests_per_second or 0, settings.rate_failed_signins_per_minute or 0) < 0:
+        raise OperatorError(
+            "rate_requests_per_second and rate_failed_signins_per_minute must not be negative: write 0 for no limit"
+        )
+    if settings.rate_burst is not None and settings.rate_burst < 1:
+        raise OperatorError("rate_burst must be at least 1: it is how many requests may come at once")
+    if settings.request_timeout_seconds <= 0:
+        raise OperatorError("request_timeout_seconds must be above 0: it is how long a client may take for a request")
+
+
+def _check_identity(settings: Settings) -> None:
+    if settings.identity == "builtin":
+        if settings.keystone_url:
+            raise OperatorError('keystone_url is set and not used: write identity = "keystone", or leave it out')
+        return
+    if not settings.keystone_url.startswith(("http://", "https://")):
+        raise OperatorError(
+            f"keystone_url is {settings.keystone_url!r}: write where Keystone is, such as https://keystone.example:5000/v3"
+        )
+    if not settings.keystone_user or not settings.keystone_password_file:
+        raise OperatorError("Keystone is asked as a user of its own: set keystone_user and keystone_password_file")
+    if settings.keystone_timeout_seconds <= 0:
+        raise OperatorError("keystone_timeout_seconds must be above 0: it is how long a request waits for Keystone")
+    if settings.keystone_cache_seconds < 0:
+        raise OperatorError("keystone_cache_seconds must not be negative: write 0 to ask Keystone for every request")
+    for theirs, ours in settings.keystone_roles.items():
+        if ours not in _ROLES:
+            raise OperatorError(f"keystone_roles gives {theirs!r} the role {ours!r}: write one of {', '.join(_ROLES)}")
 
 
 def _read_toml(path: Path) -> dict[str, object]:
@@ -70,12 +181,55 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise OperatorError(f"cannot read the settings in {path}: {error}") from error
 
 
-def _checked(path: Path, values: dict[str, object]) -> dict[str, str]:
+def _checked(path: Path, values: dict[str, object]) -> dict[str, Any]:
     types = {field.name: field.type for field in fields(Settings)}
     for name, value in values.items():
         if name not in types:
             raise OperatorError(f"{path}: {name} is no setting; there are {', '.join(sorted(types))}")
-        wanted = (float, int) if types[name] in {float, "float"} else (str,)
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise OperatorError(f"{path}: {name} must be a {'number' if float in wanted else 'text'}")
-    return cast("dict[str, str]", values)
+        kind = _KINDS[types[name]]
+        if not kind.holds(value):
+            raise OperatorError(f"{path}: {name} must be {kind.article_and_name}")
+    return {
+        name: tuple(cast("list[str]", value)) if isinstance(value, list) else value for name, value in values.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a setting of one type may hold in the file."""
+
+    article_and_name: str
+    holds: Callable[[object], bool]
+
+
+def _is_number(value: object) -> bool:
+    # A boolean is an int to Python, and no number to people; infinity and nan are no durations and no rates.
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in cast("list[object]", value))
+
+
+def _is_table_of_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in cast("dict[str, object]", value).values())
+
+
+_NUMBER = _Kind("a number", _is_number)
+_WHOLE_NUMBER = _Kind("a whole number", _is_whole_number)
+
+_KINDS: Mapping[object, _Kind] = {
+    str: _Kind("a text", lambda value: isinstance(value, str)),
+    bool: _Kind("true or false", lambda value: isinstance(value, bool)),
+    int: _WHOLE_NUMBER,
+    int | None: _WHOLE_NUMBER,
+    float: _NUMBER,
+    float | None: _NUMBER,
+    tuple[str, ...]: _Kind("a list of texts", _is_list_of_texts),
+    Mapping[str, str]: _Kind("a table of texts", _is_table_of_texts),
+}
+"""Every type that a setting may have. None is a default that cannot be written: it says that nobody chose."""

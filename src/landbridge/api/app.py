@@ -1,9 +1,11 @@
 """Put the routes together and stand guard around them.
 
 Every answer carries its request id; every failure has the contract's shape, whatever went wrong; what is not a
-`UserError` is logged in full under the request id and shown as an internal fault.
+`UserError` is logged in full under the request id and shown as an internal fault. HEAD is GET without the body.
 """
 
+import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -14,10 +16,33 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from landbridge.api.problems import INTERNAL, PROBLEMS, Problem, keystone_response, problem_of, vpcep_response
-from landbridge.api.routes import connections, endpoint_services, endpoints, identity, versions
+from landbridge.api.problems import (
+    INTERNAL,
+    PROBLEMS,
+    Problem,
+    keystone_response,
+    network_response,
+    problem_of,
+    vpcep_response,
+)
+from landbridge.api.routes import (
+    connections,
+    endpoint_services,
+    endpoints,
+    identity,
+    networks,
+    permissions,
+    ports,
+    quotas,
+    route_tables,
+    tags,
+    versions,
+)
 from landbridge.api.services import Api
-from landbridge.domain.errors import BodyTooLarge, MethodNotAllowed, RouteNotFound, UserError
+from landbridge.domain.errors import BodyTooLarge, MethodNotAllowed, RouteNotFound, TooManyRequests, UserError
+
+_OF_VPC_API = re.compile(r"/v1/[^/]+/(vpcs|subnets|ports|routetables)(/|$)")
+_SIGNS_OF_A_PROXY = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
 
 
 class RequestObserver(Protocol):
@@ -36,6 +61,14 @@ class RequestObserver(Protocol):
         ...
 
 
+def unread_request(error: UserError) -> Response:
+    """Return the answer to what never became a request, for the transport."""
+    answer = vpcep_response(problem_of(error), error.message)
+    request_id = _new_request_id()
+    answer.headers["X-Request-Id"] = answer.headers["X-Openstack-Request-Id"] = request_id
+    return answer
+
+
 def create_app(api: Api, observer: RequestObserver) -> FastAPI:
     """Return the ASGI application."""
     app = FastAPI(title="Landbridge", version="1", docs_url=None, redoc_url=None, openapi_url=None)
@@ -44,8 +77,15 @@ def create_app(api: Api, observer: RequestObserver) -> FastAPI:
     app.include_router(identity.router)
     app.include_router(endpoint_services.router)
     app.include_router(connections.router)
+    app.include_router(permissions.router)
     app.include_router(endpoints.router)
+    app.include_router(quotas.router)
+    app.include_router(networks.router)
+    app.include_router(ports.router)
+    app.include_router(route_tables.router)
     app.add_api_route("/metrics", _metrics(observer), methods=["GET"])
+    # After all whose paths begin with a word: the first part of its paths is a variable.
+    app.include_router(tags.router)
     app.include_router(versions.router)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -65,7 +105,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"req-{secrets.token_hex(16)}"
+        request_id = _new_request_id()
+        method = scope["method"]
+        if method == "HEAD":
+            # Routes know GET; signatures are checked with the method that was sent.
+            scope = {**scope, "method": "GET", "state": {**scope.get("state", {}), "sent_method": "HEAD"}}
         started = time.perf_counter()
         status = 0
 
@@ -75,17 +119,23 @@ class Guard:
                 status = message["status"]
                 ids = [(b"x-request-id", request_id.encode()), (b"x-openstack-request-id", request_id.encode())]
                 message["headers"] = [*message.get("headers", []), *ids]
+            elif method == "HEAD":
+                message["body"] = b""
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # the supervisor: whatever went wrong, the client gets the contract's shape
-            self._observer.request_failed(scope["method"], _route(scope), request_id, error)
+            self._observer.request_failed(method, _route(scope), request_id, error)
             if status == 0:
                 answer = _failure(scope["path"], INTERNAL, f"internal error: quote {request_id} to the operator")
                 await answer(scope, receive, send_with_id)
         duration = time.perf_counter() - started
-        self._observer.request_finished(scope["method"], _route(scope), status, duration, request_id)
+        self._observer.request_finished(method, _route(scope), status, duration, request_id)
+
+
+def _new_request_id() -> str:
+    return f"req-{secrets.token_hex(16)}"
 
 
 def _route(scope: Scope) -> str:
@@ -99,6 +149,8 @@ async def _user_error(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyTooLarge):
         # The rest of the body is still on its way; only closing the connection keeps it unread.
         answer.headers["Connection"] = "close"
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
 
 
@@ -110,20 +162,40 @@ async def _http_error(request: Request, error: Exception) -> Response:
         problem, message = PROBLEMS[RouteNotFound.slug], "there is no such path"
     else:
         problem, message = Problem(status, "EndPoint.0002"), "the request cannot be served"
-    return _failure(request.url.path, problem, message)
+    answer = _failure(request.url.path, problem, message)
+    if isinstance(error, HTTPException):
+        answer.headers.update(error.headers or {})
+    return answer
 
 
 def _failure(path: str, problem: Problem, message: str) -> Response:
     if path == "/v3" or path.startswith("/v3/"):
         return keystone_response(problem, message)
+    if _OF_VPC_API.match(path):
+        return network_response(problem, message)
     return vpcep_response(problem, message)
 
 
 def _metrics(observer: RequestObserver) -> Callable[[Request], Awaitable[Response]]:
     async def metrics(request: Request) -> Response:
         """Show metrics to whoever asks from this machine; tenants elsewhere see no such path."""
-        if request.client is None or request.client.host not in {"127.0.0.1", "::1"}:
+        if not _is_from_this_machine(request):
             raise RouteNotFound("there is no such path")
         return Response(observer.metrics_text(), media_type="text/plain; version=0.0.4")
 
     return metrics
+
+
+def _is_from_this_machine(request: Request) -> bool:
+    """Say whether nobody else can be behind a request.
+
+    The address that really connected counts, not what a header says about it. A proxy on this machine connects from
+    here for everybody, so whatever shows one is refused, believed or not.
+    """
+    if any(name in request.headers for name in _SIGNS_OF_A_PROXY):
+        return False
+    peer = getattr(request.state, "peer", None) or (request.client.host if request.client is not None else "")
+    try:
+        return ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False

@@ -121,10 +121,18 @@ def parse(model: type[M], document: Mapping[str, object], errors: Mapping[str, t
 
 
 class Query:
-    """The query parameters of one request; the last one of a name counts, unknown ones are ignored."""
+    """The query parameters of one request; unknown ones are ignored.
+
+    Raises:
+        InvalidParameter: a parameter is given twice. A signature does not say in which order (contract 8.2).
+    """
 
     def __init__(self, request: Request) -> None:
-        self._values = dict(request.query_params)
+        self._values: dict[str, str] = {}
+        for name, value in request.query_params.multi_items():
+            if name in self._values:
+                raise InvalidParameter(f"the parameter {name[:64]!r} is given twice: give it once")
+            self._values[name] = value
 
     def text(self, name: str, longest: int = 128) -> str | None:
         """Return a parameter, None if absent or empty.

@@ -65,6 +65,12 @@ _lab_option = click.option(
 )
 
 
+def _checked_quota(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is None or text == "default" or (text.isascii() and text.isdigit() and len(text) < 10):
+        return text
+    raise click.BadParameter("write a whole number from 0 to 999999999, or the word default")
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="landbridge")
 def main() -> None:
@@ -75,7 +81,16 @@ def main() -> None:
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with settings.")
 @_state_option
 @click.option("--listen", help="HOST:PORT of all APIs; by default 127.0.0.1:8770.")
-@click.option("--public-url", help="How clients reach this server; by default http:// and the address of --listen.")
+@click.option("--public-url", help="How clients reach this server; by default the address of --listen.")
+@click.option("--tls-cert", metavar="FILE", help="The certificate and its chain, PEM; read again on SIGHUP.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's private key, PEM, without a passphrase.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Believe X-Forwarded-* of this address or network; may be given again.",
+)
 @click.option("--driver", type=click.Choice(["linux", "memory"]), help="The data plane; by default linux.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="By default INFO.")
 @click.option("--lab", "lab_file", type=click.Path(path_type=Path), help="Bring up the local cloud of this file.")
@@ -87,6 +102,9 @@ def serve(
     state: Path | None,
     listen: str | None,
     public_url: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    trusted_proxies: tuple[str, ...],
     driver: str | None,
     log_level: str | None,
     lab_file: Path | None,
@@ -97,7 +115,16 @@ def serve(
     from landbridge.bootstrap import ServeOptions  # noqa: PLC0415 — see the module docstring
     from landbridge.bootstrap import serve as run  # noqa: PLC0415
 
-    settings = read_settings(config, listen=listen, public_url=public_url, driver=driver, log_level=log_level)
+    settings = read_settings(
+        config,
+        listen=listen,
+        public_url=public_url,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        trusted_proxies=trusted_proxies,
+        driver=driver,
+        log_level=log_level,
+    )
     run(settings, ServeOptions(state or default_state(), lab_file, keep, accept_removals))
 
 
@@ -117,6 +144,30 @@ def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
     else:
         for line in plan_lines(steps):
             click.echo(line)
+
+
+@main.group()
+def project() -> None:
+    """The projects of a server, in its state directory."""
+
+
+@project.command()
+@click.argument("name", metavar="PROJECT")
+@click.option("--endpoint-services", metavar="NUMBER", callback=_checked_quota, help="How many it may have.")
+@click.option("--endpoints", metavar="NUMBER", callback=_checked_quota, help="How many it may have.")
+@_state_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
+@_sentences
+def quota(name: str, endpoint_services: str | None, endpoints: str | None, state: Path | None, as_json: bool) -> None:
+    """Show what PROJECT, a name or an id, has and may have, after setting what is given.
+
+    A NUMBER is a whole number, or the word default: what the server's settings say.
+    """
+    from landbridge.cli.quotas import quotas_after  # noqa: PLC0415 — see the module docstring
+    from landbridge.domain.resources import QuotaType  # noqa: PLC0415
+
+    wishes = {QuotaType.ENDPOINT_SERVICE: endpoint_services, QuotaType.ENDPOINT: endpoints}
+    click.echo(quotas_after(state or default_state(), name, wishes, as_json=as_json))
 
 
 @main.group()

@@ -30,14 +30,40 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path):
         ("sweep_interval_seconds = 'often'", "sweep_interval_seconds must be a number"),
         ("sweep_interval_seconds = true", "sweep_interval_seconds must be a number"),
         ("driver = 'ovs'", "write linux or memory"),
+        ("tag_limits = 'huge'", "write standard or modern"),
         ("log_level = 'loud'", "write DEBUG, INFO, WARNING or ERROR"),
         ("region = 'eu.west'", "without a dot"),
         ("listen = ", "cannot read"),
+        ("trusted_proxies = '10.0.0.5'", "trusted_proxies must be a list of texts"),
+        ("trusted_proxies = [10]", "trusted_proxies must be a list of texts"),
+        ("rate_requests_per_second = 0.5", "rate_requests_per_second must be a whole number"),
+        ("rate_requests_per_second = -1", "write 0 for no limit"),
+        ("rate_failed_signins_per_minute = -1", "write 0 for no limit"),
+        ("rate_burst = 0", "rate_burst must be at least 1"),
+        ("rate_burst = true", "rate_burst must be a whole number"),
+        ("request_timeout_seconds = 0", "request_timeout_seconds must be above 0"),
+        ("request_timeout_seconds = inf", "request_timeout_seconds must be a number"),
+        ("tls_cert = 'server.crt'", "tls_cert and tls_key belong together"),
+        ("tls_key = 'server.key'", "tls_cert and tls_key belong together"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, message: str):
     with pytest.raises(OperatorError, match=message):
         read_settings(written(tmp_path, text))
+
+
+def test_a_list_is_kept_as_it_was_written_and_a_flag_replaces_it_as_a_whole(tmp_path: Path):
+    path = written(tmp_path, 'trusted_proxies = ["10.0.0.5", "10.0.1.0/24"]\n')
+
+    assert read_settings(path, trusted_proxies=()).trusted_proxies == ("10.0.0.5", "10.0.1.0/24")
+    assert read_settings(path, trusted_proxies=("::1",)).trusted_proxies == ("::1",)
+
+
+def test_what_nobody_chose_is_told_from_what_was_switched_off(tmp_path: Path):
+    chosen = read_settings(written(tmp_path, "rate_requests_per_second = 0\n"))
+
+    assert chosen.rate_requests_per_second == 0
+    assert chosen.rate_failed_signins_per_minute is None
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

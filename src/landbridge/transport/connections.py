@@ -1,0 +1,124 @@
+"""Bound what a connection may take before a request is complete: time, memory, and places.
+
+uvicorn's own protocol, which waits for ever, with a deadline. What never became a request is refused in the shape of
+all other refusals, which `refusal` makes.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from landbridge.domain.errors import MalformedRequest, RequestTimedOut, UserError
+
+HEAD_LIMIT_BYTES = 64 * 1024
+"""Of request line and headers. A token may have 16 KiB, so this is plenty."""
+
+
+class Refusal(Protocol):
+    """An answer, ready to be sent."""
+
+    status_code: int
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    body: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """How much a client may take."""
+
+    request_timeout_seconds: float
+    """From the first byte of a request (for the first one: from connecting) to the last one."""
+    most_connections: int
+    """More are closed at once."""
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """One client's connection."""
+
+    def __init__(
+        self, bounds: ConnectionBounds, refusal: Callable[[UserError], Refusal], **parts_of_uvicorn: Any
+    ) -> None:
+        super().__init__(**parts_of_uvicorn)
+        self._bounds = bounds
+        self._refusal = refusal
+        self._deadline: asyncio.TimerHandle | None = None
+        self._is_in_request = False
+        self._is_in_head = False
+        self._head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected, its TLS handshake is done."""
+        super().connection_made(transport)
+        if len(self.connections) > self._bounds.most_connections:
+            transport.abort()
+            return
+        self._start_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the next bytes, and count them as long as the head has no end."""
+        was_in_head = self._is_in_head
+        super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if was_in_head and self._is_in_head else 0
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            self._refuse(MalformedRequest(f"request line and headers are longer than {HEAD_LIMIT_BYTES // 1024} KiB"))
+
+    def on_message_begin(self) -> None:
+        """Notice the first byte of a request."""
+        super().on_message_begin()
+        self._is_in_request = self._is_in_head = True
+        if self._deadline is None:
+            self._start_deadline()
+
+    def on_headers_complete(self) -> None:
+        """Notice the end of its head."""
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Notice its end."""
+        self._is_in_request = False
+        self._stop_deadline()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP; uvicorn's own words are plain text."""
+        self._refuse(MalformedRequest("this is no HTTP/1.1 request: check the request line, its URL and the headers"))
+
+    def _start_deadline(self) -> None:
+        self._deadline = self.loop.call_later(self._bounds.request_timeout_seconds, self._give_up)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self._is_in_request:
+            seconds = self._bounds.request_timeout_seconds
+            self._refuse(RequestTimedOut(f"the request was not complete within {seconds:g} s: send it faster"))
+        else:
+            # Nothing was asked. An answer would be taken for that of the next request.
+            self.transport.close()
+
+    def _refuse(self, error: UserError) -> None:
+        if self.transport.is_closing():
+            return
+        # uvicorn's type says that there is always one; there is none before the first head is complete.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            answer = self._refusal(error)
+            status = f"HTTP/1.1 {answer.status_code} {HTTPStatus(answer.status_code).phrase}".encode()
+            headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
+            lines = [status, *(name + b": " + value for name, value in headers)]
+            self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
+        self.transport.close()

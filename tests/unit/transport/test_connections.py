@@ -1,0 +1,150 @@
+"""When the time of a connection runs and when it does not, by a clock that a test moves."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from landbridge.api.app import unread_request
+from landbridge.transport.connections import BoundedConnection, ConnectionBounds
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@dataclass
+class Timer:
+    seconds: float
+    then: Callable[[], None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@dataclass
+class HandMovedLoop:
+    """Runs tasks as ever, and timers when told to."""
+
+    timers: list[Timer] = field(default_factory=list)
+
+    def call_later(self, seconds: float, then: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(seconds, then))
+        return self.timers[-1]
+
+    def create_task(self, coroutine: Any) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(coroutine)
+
+    def running(self, seconds: float) -> list[Timer]:
+        return [timer for timer in self.timers if timer.seconds == seconds and not timer.is_cancelled]
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read here."""
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def connected(state: ServerState, most: int = 10) -> tuple[BoundedConnection, Wire, HandMovedLoop]:
+    loop, wire = HandMovedLoop(), Wire()
+    config = uvicorn.Config(hello, log_config=None, lifespan="off", interface="asgi3", proxy_headers=False)
+    connection = BoundedConnection(
+        ConnectionBounds(30, most), unread_request, config=config, server_state=state, app_state={}, _loop=loop
+    )
+    connection.connection_made(wire)
+    return connection, wire, loop
+
+
+async def answered(state: ServerState) -> None:
+    await asyncio.gather(*state.tasks)
+
+
+async def test_each_request_has_a_time_of_its_own_and_the_pause_between_them_none():
+    state = ServerState()
+    connection, wire, loop = connected(state)
+    assert len(loop.running(30)) == 1
+
+    for number in range(3):
+        connection.data_received(REQUEST[:7])
+        assert len(loop.running(30)) == 1
+        connection.data_received(REQUEST[7:])
+        assert loop.running(30) == []
+        await answered(state)
+        assert wire.written.count(b"hello") == number + 1
+
+
+async def test_a_request_that_takes_too_long_is_told_so_and_one_that_never_began_is_not():
+    slow, slow_wire, slow_loop = connected(ServerState())
+    silent_wire, silent_loop = connected(ServerState())[1:]
+    slow.data_received(REQUEST[:7])
+
+    for loop in (slow_loop, silent_loop):
+        (timer,) = loop.running(30)
+        timer.then()
+
+    assert slow_wire.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert silent_wire.written == b""
+    assert slow_wire.is_closed
+    assert silent_wire.is_closed
+
+
+async def test_a_head_is_bounded_and_a_body_of_the_same_size_is_not():
+    state = ServerState()
+    long_head, head_wire, _ = connected(state)
+    long_body, body_wire, _ = connected(state)
+    long_body.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+
+    long_head.data_received(b"GET / HTTP/1.1\r\n")
+    for _ in range(20):
+        long_head.data_received(b"X: " + b"a" * 9_995 + b"\r\n")
+        long_body.data_received(b"a" * 10_000)
+        if head_wire.is_closed:
+            break
+    await answered(state)
+
+    assert b"longer than 64 KiB" in head_wire.written
+    assert not body_wire.is_closed
+
+
+async def test_a_place_too_many_is_closed_at_once():
+    state = ServerState()
+    first, second = connected(state, most=1)[1], connected(state, most=1)[1]
+
+    assert not first.is_closed
+    assert second.is_closed
+
+
+async def test_a_connection_that_is_gone_leaves_no_timer():
+    connection, _, loop = connected(ServerState())
+
+    connection.connection_lost(None)
+
+    assert loop.running(30) == []
