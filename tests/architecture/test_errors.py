@@ -27,5 +27,5 @@ def test_each_slug_has_a_status_and_a_code_and_no_code_is_without_an_error():
 
 def test_codes_are_written_as_the_contract_prints_them():
     for problem in PROBLEMS.values():
-        assert re.fullmatch(r"EndPoint\.\d{4}", problem.code)
+        assert re.fullmatch(r"(EndPoint|VPC)\.\d{4}|Endpoint\.1018", problem.code)
         assert 400 <= problem.status <= 504

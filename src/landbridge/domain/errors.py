@@ -79,6 +79,12 @@ class TooManyRequests(UserError):
 # The request itself (contract 6.1, 6.3)
 
 
+class RequestTimedOut(BadRequest):
+    """The request was not complete in time."""
+
+    slug = "request-timed-out"
+
+
 class MalformedRequest(BadRequest):
     """The body is not a JSON object that can be read."""
 
@@ -182,27 +188,69 @@ class InvalidTag(BadRequest):
 
 
 class TooManyTags(BadRequest):
-    """More than 10 tags."""
+    """More tags than a resource may have, or more keys than a tag filter may have."""
 
     slug = "too-many-tags"
 
 
 class TagKeyTooLong(BadRequest):
-    """A tag key of more than 36 characters."""
+    """A tag key that is longer than the rules allow."""
 
     slug = "tag-key-too-long"
 
 
 class TagValueTooLong(BadRequest):
-    """A tag value of more than 43 characters."""
+    """A tag value that is longer than the rules allow."""
 
     slug = "tag-value-too-long"
+
+
+class TooManyTagValues(BadRequest):
+    """A tag filter with more values for one key than allowed."""
+
+    slug = "too-many-tag-values"
+
+
+class DuplicateTagValue(BadRequest):
+    """A tag filter names a value of one key twice."""
+
+    slug = "duplicate-tag-value"
+
+
+class InvalidResourceType(BadRequest):
+    """A resource type other than endpoint_service and endpoint in a tag operation or a quota filter."""
+
+    slug = "invalid-resource-type"
+
+
+class InvalidTagAction(BadRequest):
+    """A tag operation with an action that it does not have."""
+
+    slug = "invalid-tag-action"
 
 
 class IpNotAllowed(BadRequest):
     """`ip` was given for an interface service."""
 
     slug = "ip-not-allowed"
+
+
+class IpNotChangeable(BadRequest):
+    """A change of a service with `ip`, which interface services do not have."""
+
+    slug = "ip-not-changeable"
+
+
+class IpWithPortId(BadRequest):
+    """A change of a service with `ip` and `port_id`."""
+
+    slug = "ip-with-port-id"
+
+
+class IpWithVipPortId(BadRequest):
+    """A change of a service with `ip` and `vip_port_id`."""
+
+    slug = "ip-with-vip-port-id"
 
 
 class InvalidLimit(BadRequest):
@@ -233,6 +281,12 @@ class InvalidStatusFilter(BadRequest):
     """An unknown status in a filter."""
 
     slug = "invalid-status"
+
+
+class InvalidNetType(BadRequest):
+    """A net_type in a filter that is no kind of backend."""
+
+    slug = "invalid-net-type"
 
 
 class InvalidMarker(BadRequest):
@@ -275,6 +329,12 @@ class InvalidPermission(BadRequest):
     """An entry that is no permission."""
 
     slug = "invalid-permission"
+
+
+class BatchTooLong(BadRequest):
+    """More connections or permissions in one request than allowed."""
+
+    slug = "batch-too-long"
 
 
 class MissingServiceId(BadRequest):
@@ -332,9 +392,15 @@ class InvalidSpecification(BadRequest):
 
 
 class InvalidPolicy(BadRequest):
-    """An endpoint policy where the service takes none."""
+    """An endpoint policy that is no JSON object, too large or too deep."""
 
     slug = "invalid-policy"
+
+
+class InvalidEndpointId(BadRequest):
+    """The endpoint id in the path is no UUID."""
+
+    slug = "invalid-endpoint-id"
 
 
 class MethodNotAllowed(BadRequest):
@@ -356,6 +422,12 @@ class ServiceNotFound(NotFound):
     """No such endpoint service in this project."""
 
     slug = "service-not-found"
+
+
+class PermissionNotFound(NotFound):
+    """The service has no permission entry with this id."""
+
+    slug = "permission-not-found"
 
 
 class EndpointNotFound(NotFound):
@@ -427,6 +499,18 @@ class ServiceInUse(Conflict):
     slug = "service-in-use"
 
 
+class ServiceNotChangeable(Conflict):
+    """The service is being created or deleted, or has failed."""
+
+    slug = "service-not-changeable"
+
+
+class BackendNotChangeable(Conflict):
+    """A service of this server_type keeps its port_id or vip_port_id."""
+
+    slug = "backend-not-changeable"
+
+
 class ServiceNotAvailable(Conflict):
     """The endpoint service to connect to is not available."""
 
@@ -475,6 +559,42 @@ class EndpointDeleting(Conflict):
     slug = "endpoint-deleting"
 
 
+class EndpointCreating(Conflict):
+    """The endpoint is being created and cannot be changed yet."""
+
+    slug = "endpoint-creating"
+
+
+class EndpointFailed(Conflict):
+    """The endpoint has failed and cannot be changed."""
+
+    slug = "endpoint-failed"
+
+
+class PolicyNotTaken(Conflict):
+    """The endpoint's service takes no endpoint policy."""
+
+    slug = "policy-not-taken"
+
+
+class NoPolicy(Conflict):
+    """The endpoint has no policy that could be removed."""
+
+    slug = "no-policy"
+
+
+class NotAGatewayEndpoint(Conflict):
+    """Only gateway endpoints have route tables."""
+
+    slug = "not-a-gateway-endpoint"
+
+
+class QuotaExceeded(Conflict):
+    """The project has as many services or endpoints as it may have."""
+
+    slug = "quota-exceeded"
+
+
 class TooManyPermissions(Conflict):
     """The service's permission list is full."""
 
@@ -497,3 +617,174 @@ class CutOverdue(Conflict):
     """A rejection or deletion has not been confirmed by the data plane in time."""
 
     slug = "cut-overdue"
+
+
+# The VPC API: vpcs, subnets, ports, routetables
+
+
+class InvalidVpc(BadRequest):
+    """A field of a VPC is wrong."""
+
+    slug = "invalid-vpc"
+
+
+class InvalidVpcRange(BadRequest):
+    """A VPC's cidr is no range that a VPC can have."""
+
+    slug = "invalid-vpc-range"
+
+
+class VpcRangeTooSmall(BadRequest):
+    """A VPC's new cidr leaves out one of its subnets."""
+
+    slug = "vpc-range-too-small"
+
+
+class InvalidSubnet(BadRequest):
+    """A field of a subnet is wrong."""
+
+    slug = "invalid-subnet"
+
+
+class InvalidSubnetRange(BadRequest):
+    """A subnet's cidr is no range that a subnet can have."""
+
+    slug = "invalid-subnet-range"
+
+
+class SubnetOutsideVpc(BadRequest):
+    """A subnet's cidr is not inside its VPC's."""
+
+    slug = "subnet-outside-vpc"
+
+
+class SubnetOverlap(BadRequest):
+    """A subnet's cidr overlaps another subnet's of the VPC."""
+
+    slug = "subnet-overlap"
+
+
+class SubnetOfAnotherVpc(BadRequest):
+    """The path names another VPC than the subnet's."""
+
+    slug = "subnet-of-another-vpc"
+
+
+class InvalidPort(BadRequest):
+    """A field of a port is wrong."""
+
+    slug = "invalid-port"
+
+
+class PortAddressOutsideSubnet(BadRequest):
+    """The address wanted for a port is no host address of its subnet."""
+
+    slug = "port-address-outside-subnet"
+
+
+class InvalidRouteTable(BadRequest):
+    """A field of a route table or of a route is wrong."""
+
+    slug = "invalid-route-table"
+
+
+class NoSuchVpc(NotFound):
+    """No such VPC in this project, asked of the VPC API; `VpcNotFound` is for endpoints and services."""
+
+    slug = "no-such-vpc"
+
+
+class NoSuchSubnet(NotFound):
+    """No such subnet in this project, asked of the VPC API."""
+
+    slug = "no-such-subnet"
+
+
+class NoSuchPort(NotFound):
+    """No such port in this project, asked of the VPC API."""
+
+    slug = "no-such-port"
+
+
+class NoSuchRouteTable(NotFound):
+    """No such route table in this project."""
+
+    slug = "no-such-route-table"
+
+
+class VpcHasSubnets(Conflict):
+    """A VPC with subnets cannot be deleted."""
+
+    slug = "vpc-has-subnets"
+
+
+class VpcHasRouteTables(Conflict):
+    """A VPC with route tables beside the default one cannot be deleted."""
+
+    slug = "vpc-has-route-tables"
+
+
+class SubnetHasPorts(Conflict):
+    """A subnet with ports cannot be deleted."""
+
+    slug = "subnet-has-ports"
+
+
+class SubnetInUse(Conflict):
+    """Services or endpoints use the subnet."""
+
+    slug = "subnet-in-use"
+
+
+class PortInUse(Conflict):
+    """Services use the port."""
+
+    slug = "port-in-use"
+
+
+class PortAddressTaken(Conflict):
+    """The address wanted for a port is in use."""
+
+    slug = "port-address-taken"
+
+
+class NoFreePortAddress(Conflict):
+    """The subnet has no free address for a port."""
+
+    slug = "no-free-port-address"
+
+
+class RouteTableInUse(Conflict):
+    """Subnets are associated with the route table."""
+
+    slug = "route-table-in-use"
+
+
+class DefaultRouteTableStays(Conflict):
+    """A VPC's default route table lives as long as the VPC."""
+
+    slug = "default-route-table-stays"
+
+
+class ReservedRange(Conflict):
+    """A subnet or route would overlap 198.19.128.0/17 in a VPC that has services or endpoints."""
+
+    slug = "reserved-range"
+
+
+class TooManyNetworks(Conflict):
+    """A project or VPC has as many VPCs, subnets, ports, route tables or routes as it may have."""
+
+    slug = "too-many-networks"
+
+
+class FromLabFile(Conflict):
+    """What the lab file describes is changed in the lab file."""
+
+    slug = "from-lab-file"
+
+
+class WiringFailed(UserError):
+    """The lab could not wire a network; what was asked for has not been made."""
+
+    slug = "wiring-failed"

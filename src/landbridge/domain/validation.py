@@ -6,6 +6,7 @@ named after the rule. The limits are those of the create-service page (contract 
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from landbridge.domain.errors import (
@@ -29,15 +30,33 @@ from landbridge.domain.errors import (
 from landbridge.domain.resources import PortMapping, Subnet, Tag, Vpc
 
 PORT_MAPPING_LIMIT = 200
-TAG_LIMIT = 10
-TAG_KEY_LIMIT = 36
-TAG_VALUE_LIMIT = 43
 DESCRIPTION_LIMIT = 128
 WHITELIST_LIMIT = 20
 RESERVED_RANGE = IPv4Network("198.19.128.0/17")
 """No subnet and no custom route of a VPC that takes part may overlap it (contract 9.1)."""
 
-_FORBIDDEN_IN_TAGS = re.compile(r"[=*<>\\,|/\x00-\x1f\x7f]")
+
+@dataclass(frozen=True, slots=True)
+class TagRules:
+    """What tags may be; lengths in characters (contract 4.2)."""
+
+    tag_limit: int
+    """Tags per resource, and keys per tag filter."""
+    key_limit: int
+    value_limit: int
+    forbidden_in_keys: str
+    forbidden_in_values: str
+    reserved_prefix: str | None = None
+    """What no key begins with."""
+
+
+STANDARD_TAGS = TagRules(10, 36, 43, "=*<>\\,|/", "=*<>\\,|/")
+"""The rules of the create-service page."""
+
+MODERN_TAGS = TagRules(20, 128, 255, "*<>\\,|/", "*<>\\,|", reserved_prefix="_sys_")
+"""The rules of the newer documents: longer, more of them, `=` in both and `/` in values."""
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_ports(mappings: Sequence[PortMapping]) -> tuple[PortMapping, ...]:
@@ -63,27 +82,29 @@ def check_ports(mappings: Sequence[PortMapping]) -> tuple[PortMapping, ...]:
     return tuple(checked)
 
 
-def check_tags(tags: Sequence[Tag]) -> tuple[Tag, ...]:
+def check_tags(tags: Sequence[Tag], rules: TagRules = STANDARD_TAGS) -> tuple[Tag, ...]:
     """Return the tags of one resource, in the order given."""
-    if len(tags) > TAG_LIMIT:
-        raise TooManyTags(f"{len(tags)} tags: at most {TAG_LIMIT} are allowed")
+    if len(tags) > rules.tag_limit:
+        raise TooManyTags(f"{len(tags)} tags: at most {rules.tag_limit} are allowed")
     for tag in tags:
-        _check_tag(tag)
+        _check_tag(tag, rules)
     if len({tag.key for tag in tags}) < len(tags):
         raise DuplicateTag("each tag key may appear once")
     return tuple(tags)
 
 
-def _check_tag(tag: Tag) -> None:
+def _check_tag(tag: Tag, rules: TagRules) -> None:
     if not tag.key.strip():
         raise EmptyTag("a tag needs a key that is not blank")
-    if len(tag.key) > TAG_KEY_LIMIT:
-        raise TagKeyTooLong(f"a tag key has at most {TAG_KEY_LIMIT} characters")
-    if len(tag.value) > TAG_VALUE_LIMIT:
-        raise TagValueTooLong(f"a tag value has at most {TAG_VALUE_LIMIT} characters")
-    for text in (tag.key, tag.value):
-        if _FORBIDDEN_IN_TAGS.search(text):
-            raise InvalidTag("tag keys and values must not contain = * < > \\ , | / or control characters")
+    if len(tag.key) > rules.key_limit:
+        raise TagKeyTooLong(f"a tag key has at most {rules.key_limit} characters")
+    if len(tag.value) > rules.value_limit:
+        raise TagValueTooLong(f"a tag value has at most {rules.value_limit} characters")
+    if rules.reserved_prefix is not None and tag.key.startswith(rules.reserved_prefix):
+        raise InvalidTag(f"a tag key must not begin with {rules.reserved_prefix}")
+    for text, forbidden in ((tag.key, rules.forbidden_in_keys), (tag.value, rules.forbidden_in_values)):
+        if not set(forbidden).isdisjoint(text) or _CONTROL_CHARACTERS.search(text):
+            raise InvalidTag(f"a tag must not contain control characters, nor {' '.join(forbidden)} in this place")
         if text != text.strip(" "):
             raise InvalidTag("tag keys and values must not begin or end with a space")
 
