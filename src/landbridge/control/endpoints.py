@@ -6,14 +6,15 @@ from typing import Protocol
 
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import EndpointQuery
+from landbridge.control.quotas import Quotas
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.domain.admission import initial_admission, may_connect
 from landbridge.domain.errors import (
     EndpointNotFound,
-    InvalidPolicy,
     InvalidSpecification,
     MissingSubnetId,
     NotPermitted,
+    PolicyNotTaken,
     ServiceNotAvailable,
     SubnetNotFound,
     SubnetNotInVpc,
@@ -22,8 +23,10 @@ from landbridge.domain.errors import (
 )
 from landbridge.domain.ids import EndpointId, IdSource, ProjectId, ServiceId, SubnetId, VpcId
 from landbridge.domain.lifecycle import ServiceStatus, service_status
-from landbridge.domain.resources import Admission, Caller, Endpoint, EndpointService, Subnet, Tag
+from landbridge.domain.policies import check_policy_document
+from landbridge.domain.resources import Admission, Caller, Endpoint, EndpointService, QuotaType, Subnet, Tag
 from landbridge.domain.validation import (
+    WHITELIST_LIMIT,
     check_description,
     check_endpoint_address,
     check_tags,
@@ -49,14 +52,15 @@ class NewEndpoint:
     description: str = ""
     tags: Sequence[Tag] = ()
     specification: str = "default"
-    has_policy: bool = False
+    policy_document: object = None
+    """The endpoint policy as it was sent; None: none, and so full access."""
 
 
 class CutWatch(Protocol):
     """Who hears about cuts that the data plane did not confirm in time."""
 
-    def cut_overdue(self, endpoint: Endpoint) -> None:
-        """A rejected or deleted endpoint may still carry bytes."""
+    def cut_overdue(self, row: EndpointService | Endpoint) -> None:
+        """A rejected or deleted endpoint, or a port that a service does not have any more, may still carry bytes."""
         ...
 
 
@@ -72,6 +76,8 @@ class Endpoints:
         wakeups: Wakeups,
         settlements: Settlements,
         watch: CutWatch,
+        quotas: Quotas,
+        whitelist_limit: int = WHITELIST_LIMIT,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -80,6 +86,8 @@ class Endpoints:
         self._wakeups = wakeups
         self._settlements = settlements
         self._watch = watch
+        self._quotas = quotas
+        self._whitelist_limit = whitelist_limit
 
     async def create(self, caller: Caller, wish: NewEndpoint) -> Endpoint:
         """Store a new endpoint with its address, transit address and marker.
@@ -89,10 +97,9 @@ class Endpoints:
         """
         if wish.specification != "default":
             raise InvalidSpecification("specification_name must be default")
-        if wish.has_policy:
-            raise InvalidPolicy("this endpoint service takes no endpoint policy: leave it out")
+        policy = None if wish.policy_document is None else check_policy_document(wish.policy_document)
         wanted = check_endpoint_address(wish.wanted_address) if wish.wanted_address else None
-        whitelist = check_whitelist(wish.whitelist)
+        whitelist = check_whitelist(wish.whitelist, self._whitelist_limit)
         tags = check_tags(wish.tags)
         description = check_description(wish.description)
         if wish.subnet_id is None:
@@ -103,6 +110,10 @@ class Endpoints:
 
         def work(tx: WriteTransaction) -> Endpoint:
             service = _connectable_service(tx, caller, wish.service_id)
+            if policy is not None and not service.enable_policy:
+                raise PolicyNotTaken(f"endpoint service {service.id} takes no endpoint policies: leave it out")
+            self._quotas.check(tx, caller.project_id, QuotaType.ENDPOINT)
+            self._directory.recheck(tx, subnet.vpc_id, subnet_ids={subnet.id})
             admission = initial_admission(service)
             endpoint = Endpoint(
                 id=endpoint_id,
@@ -123,6 +134,7 @@ class Endpoints:
                 description=description,
                 connection_description=description,
                 tags=tags,
+                policy_document=policy,
                 created_at=now,
                 updated_at=now,
                 accepted_generation=1 if admission is Admission.ACCEPTED else None,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    true,
 )
 
 from landbridge.store.types import Address, UtcDateTime
@@ -74,6 +75,7 @@ services = Table(
     Column("last_error_message", String),
     Column("revision", BigInteger, nullable=False),
     Index(None, "project_id", "created_at", "id"),
+    Index(None, "project_id", "delete_requested_at", "public_owner"),
     Index(None, "pool_id", "vpc_id", "backend_address"),
     Index(None, "revision"),
 )
@@ -121,6 +123,7 @@ endpoints = Table(
     UniqueConstraint("subnet_id", "address"),
     UniqueConstraint("pool_id", "transit_address"),
     Index(None, "project_id", "created_at", "id"),
+    Index(None, "project_id", "delete_requested_at"),
     Index(None, "service_id", "created_at", "id"),
     Index(None, "revision"),
 )
@@ -222,6 +225,11 @@ vpcs = Table(
     Column("name", String, nullable=False),
     Column("cidr", String, nullable=False),
     Column("routes", JSON, nullable=False),
+    Column("description", String, nullable=False, server_default=""),
+    Column("origin", String, nullable=False, server_default="lab"),
+    Column("created_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),
+    Index(None, "project_id", "id"),
 )
 
 subnets = Table(
@@ -233,6 +241,13 @@ subnets = Table(
     Column("cidr", String, nullable=False),
     Column("gateway", Address, nullable=False),
     Column("mtu", Integer, nullable=False),
+    Column("description", String, nullable=False, server_default=""),
+    Column("dhcp_enabled", Boolean, nullable=False, server_default=true()),
+    Column("dns_servers", JSON, nullable=False, server_default="[]"),
+    Column("route_table_id", String),
+    Column("origin", String, nullable=False, server_default="lab"),
+    Column("created_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),
     Index(None, "vpc_id"),
 )
 
@@ -246,6 +261,29 @@ nics = Table(
     Column("address", Address, nullable=False),
     Column("name", String, nullable=False),
     Column("is_virtual_ip", Boolean, nullable=False),
+    Column("device_owner", String, nullable=False, server_default=""),
+    Column("address_pairs", JSON, nullable=False, server_default="[]"),
+    Column("host", String),
+    Column("origin", String, nullable=False, server_default="lab"),
+    Index(None, "project_id", "id"),
+    Index(None, "subnet_id", "id"),
+    Index(None, "host", unique=True),
+)
+
+route_tables = Table(
+    "route_tables",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("vpc_id", String, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("routes", JSON, nullable=False),
+    Column("description", String, nullable=False),
+    Column("created_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),
+    Index(None, "project_id", "id"),
+    Index(None, "vpc_id", "id"),
 )
 
 projects = Table(
@@ -255,6 +293,7 @@ projects = Table(
     Column("name", String, nullable=False),
     Column("domain_id", String, nullable=False),
     Column("domain_name", String, nullable=False),
+    Column("origin", String, nullable=False, server_default="lab"),
 )
 
 users = Table(
@@ -265,6 +304,7 @@ users = Table(
     Column("domain_id", String, nullable=False),
     Column("domain_name", String, nullable=False),
     Column("password_hash", String, nullable=False),
+    Column("origin", String, nullable=False, server_default="lab"),
     UniqueConstraint("name", "domain_id"),
 )
 

@@ -29,3 +29,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_id", "type", name=op.f("pk_quotas")),
         sqlite_with_rowid=False,
     )
+    # What a project uses of its quotas is counted in these alone.
+    counted = ["project_id", "delete_requested_at", "public_owner"]
+    op.create_index(op.f("ix_services_project_id_delete_requested_at_public_owner"), "services", counted)
+    op.create_index(op.f("ix_endpoints_project_id_delete_requested_at"), "endpoints", counted[:2])
