@@ -2,4 +2,8 @@
 
 import os
 
+from tests.keystone import keystone
+
+__all__ = ["keystone"]
+
 os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"

@@ -38,6 +38,7 @@ KEYSTONE_ROLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Our role for each role of Keystone, unless the operator says otherwise. None of them makes an operator."""
 
+_MOST_WHITELIST_ENTRIES: Final = 1000
 _ROLES: Final = ("reader", "member", "admin", "operator")
 
 
@@ -101,6 +102,8 @@ class Settings:
     """How many endpoint services a project without a quota of its own may have (contract 10)."""
     quota_endpoints: int = 50
     """How many endpoints a project without a quota of its own may have (contract 10)."""
+    whitelist_limit: int = 20
+    """How many entries the whitelist of an endpoint may have (contract 13: 20 or 60)."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -144,6 +147,10 @@ def _check_choices(settings: Settings) -> None:
 def _check_numbers(settings: Settings) -> None:
     if min(settings.quota_endpoint_services, settings.quota_endpoints) < 0:
         raise OperatorError("quota_endpoint_services and quota_endpoints must not be negative: write 0 to allow none")
+    if not 1 <= settings.whitelist_limit <= _MOST_WHITELIST_ENTRIES:
+        raise OperatorError(
+            f"whitelist_limit is {settings.whitelist_limit}: write a number from 1 to {_MOST_WHITELIST_ENTRIES}"
+        )
     if min(settings.rate_requests_per_second or 0, settings.rate_failed_signins_per_minute or 0) < 0:
         raise OperatorError(
             "rate_requests_per_second and rate_failed_signins_per_minute must not be negative: write 0 for no limit"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry
 from landbridge.settings import Settings
 from landbridge.store.sqlite import SqliteStore
+from tests.integration.live import Server, live_server
 
 LAB = Path(__file__).parent.parent / "labs" / "two-vpcs.yaml"
 PUBLIC_URL = "http://vpcep.test:8770"
@@ -89,11 +90,14 @@ class World:
     loop: asyncio.Task[None]
 
     async def login(self, user: str, password: str, project: str) -> Tenant:
-        """Return a client of a lab user; the token is asked for once, as it is good in every test's server."""
+        """Return a client of a lab user; the token is asked for once, as it is good in every copy of a database."""
         facts = self.ids["projects"][project]
-        if user not in _TOKENS:
-            _TOKENS[user] = await self._token(user, password, project)
-        return Tenant(self.http, facts["project_id"], facts["domain_id"], _TOKENS[user])
+        # A token ends with its password, so it is not good where the same password was hashed anew.
+        record = await self.store.read(lambda tx: tx.users_named(user))
+        key = f"{user} {[one.password_hash for one in record]}"
+        if key not in _TOKENS:
+            _TOKENS[key] = await self._token(user, password, project)
+        return Tenant(self.http, facts["project_id"], facts["domain_id"], _TOKENS[key])
 
     async def _token(self, user: str, password: str, project: str) -> str:
         domain = {"name": project}
@@ -135,13 +139,18 @@ class World:
 
 @contextlib.asynccontextmanager
 async def running(
-    state: Path, driver: MemoryDriver | None = None, *, accept_removals: bool = False
+    state: Path, driver: MemoryDriver | None = None, *, accept_removals: bool = False, **changes: Any
 ) -> AsyncIterator[World]:
-    """Run a server in this process on a state directory, which has the lab if it has a database."""
+    """Run a server in this process on a state directory, which has the lab if it has a database.
+
+    `changes` are settings that differ from their defaults.
+    """
     lab = labs.read_lab(LAB)
     keys = StateKeys(b"s" * 32, b"k" * 32)
     telemetry = Telemetry("memory", pool_of(lab.region))
-    chosen = Settings(region=lab.region, driver="memory")
+    # As in a lab: tests ask more in a second than people do.
+    no_limits = {"rate_requests_per_second": 0, "rate_failed_signins_per_minute": 0}
+    chosen = Settings(region=lab.region, driver="memory", **(no_limits | changes))
     driver = driver or MemoryDriver()
     database = state / "landbridge.sqlite3"
     is_new = not database.exists()
@@ -196,3 +205,9 @@ async def globex(world: World) -> Tenant:
 @pytest.fixture
 async def initech(world: World) -> Tenant:
     return await world.login("initech-admin", "initech-password", "initech")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with live_server(tmp_path_factory.mktemp("live")) as running_server:
+        yield running_server

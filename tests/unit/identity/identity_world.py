@@ -21,6 +21,7 @@ class RecordStore:
         self.projects_by_id: dict[str, ProjectRecord] = {}
         self.users_by_id: dict[str, UserRecord] = {}
         self.steps: list[str] = []
+        self.look_count = 0
 
     def copied(self) -> "RecordStore":
         """Return a store of its own with the same records."""
@@ -29,6 +30,7 @@ class RecordStore:
         return copy
 
     async def read(self, look: Callable[[Any], Any]) -> Any:
+        self.look_count += 1
         return look(self)
 
     async def write(self, work: Callable[[Any], Any]) -> Any:

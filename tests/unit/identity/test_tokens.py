@@ -7,37 +7,59 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from landbridge.control.accounts import DomainScope, ProjectScope, User
 from landbridge.domain.errors import OperatorError, Unauthenticated
 from landbridge.domain.ids import DomainId, ProjectId
-from landbridge.domain.resources import Caller
-from landbridge.identity.tokens import TokenContents, TokenSigner, token_facts
+from landbridge.identity.tokens import SignedToken, TokenSigner, new_token_facts
 
 KEY = b"k" * 32
 SIGNER = TokenSigner(KEY)
 NOW = datetime(2026, 11, 22, 17, 0, 0, 123456, tzinfo=UTC)
-CALLER = Caller("u1", "Jürgen", DomainId("d1"), "acme", ProjectId("p1"), "lab-1", frozenset({"admin", "reader"}))
-UNSCOPED = Caller("u1", "Jürgen", DomainId("d1"), "acme", ProjectId(""), "")
+USER = User("u1", "Jürgen", DomainId("d1"), "acme")
+# In another domain than the user's: both are kept.
+PROJECT = ProjectScope(ProjectId("p1"), "lab-1", DomainId("d2"), "zenith", frozenset({"admin", "reader"}))
+DOMAIN = DomainScope(DomainId("d1"), "acme")
+MARK = SIGNER.password_mark("$argon2id$…")
 
 
-def contents(caller: Caller = CALLER) -> TokenContents:
-    facts = token_facts(caller, has_project=bool(caller.project_id), now=NOW, audit_id="a1")
-    return TokenContents(facts, methods=("password",))
+def signed(scope: ProjectScope | DomainScope | None = PROJECT, now: datetime = NOW) -> SignedToken:
+    return SignedToken(new_token_facts(USER, scope, methods=("password", "token"), now=now, audit_id="a1"), MARK)
 
 
-TOKEN = SIGNER.mint(contents())
+def mint(token: SignedToken) -> str:
+    return SIGNER.mint(token.facts, token.password_mark)
 
 
-@pytest.mark.parametrize("caller", [CALLER, UNSCOPED], ids=["project", "no project"])
-def test_a_token_says_what_it_was_minted_with(caller: Caller):
-    assert SIGNER.read(SIGNER.mint(contents(caller)), NOW) == contents(caller)
+TOKEN = mint(signed())
+
+
+@pytest.mark.parametrize("scope", [PROJECT, DOMAIN, None], ids=["project", "domain", "unscoped"])
+def test_a_token_says_what_it_was_minted_with(scope: ProjectScope | DomainScope | None):
+    assert SIGNER.read(mint(signed(scope)), NOW) == signed(scope)
+
+
+def test_a_token_ends_no_later_than_it_may():
+    at_noon = NOW.replace(hour=19)
+    facts = new_token_facts(USER, None, methods=("token",), now=NOW, audit_id="a1", no_later_than=at_noon)
+
+    assert facts.expires_at == at_noon
+
+
+def test_a_password_mark_follows_the_hash_and_the_key_and_shows_neither():
+    assert SIGNER.password_mark("one") == SIGNER.password_mark("one")
+    assert (
+        len({SIGNER.password_mark("one"), SIGNER.password_mark("two"), TokenSigner(b"x" * 32).password_mark("one")})
+        == 3
+    )
+    assert MARK not in repr(signed())
 
 
 def test_a_token_lives_for_24_hours():
-    facts = contents().facts
+    facts = signed().facts
     assert facts.issued_at == NOW.replace(microsecond=0)
     assert facts.expires_at - facts.issued_at == timedelta(hours=24)
 
-    assert SIGNER.read(TOKEN, facts.expires_at - timedelta(microseconds=1)) == contents()
+    assert SIGNER.read(TOKEN, facts.expires_at - timedelta(microseconds=1)) == signed()
     with pytest.raises(Unauthenticated, match="expired"):
         SIGNER.read(TOKEN, facts.expires_at)
 
@@ -46,8 +68,7 @@ def test_the_wall_clock_is_not_read():
     long_ago = datetime(2001, 1, 1, tzinfo=UTC)
     far_off = datetime(2199, 1, 1, tzinfo=UTC)
     for now in (long_ago, far_off):
-        facts = token_facts(CALLER, has_project=True, now=now, audit_id="a1")
-        assert SIGNER.read(SIGNER.mint(TokenContents(facts, ("password",))), now).facts == facts
+        assert SIGNER.read(mint(signed(now=now)), now) == signed(now=now)
 
 
 @settings(deadline=None)
