@@ -278,8 +278,10 @@ def compose(
         service_changes=ServiceChanges(
             store, directory, clock, wakeups, settlements, telemetry, driver.capabilities, settings.region
         ),
-        endpoints=Endpoints(store, directory, clock, ids, wakeups, settlements, telemetry, quotas),
-        endpoint_changes=EndpointChanges(store, clock, wakeups, settlements, telemetry),
+        endpoints=Endpoints(
+            store, directory, clock, ids, wakeups, settlements, telemetry, quotas, settings.whitelist_limit
+        ),
+        endpoint_changes=EndpointChanges(store, clock, wakeups, settlements, telemetry, settings.whitelist_limit),
         connections=Connections(store, clock, wakeups, settlements, telemetry),
         permissions=Permissions(store, clock, ids),
         networks=Networks(store, clock, ids, wiring, turn),

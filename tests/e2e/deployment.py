@@ -163,8 +163,8 @@ class Deployment:
         assert backend.stdout is not None
         assert backend.stdout.readline() == "ready\n"
 
-    def talk(self, address: str, port: int, timeout_seconds: float = 2.0) -> "Talk":
-        return Talk(self.start_on_host("client-1", "python3", "-c", TALK, address, str(port), str(timeout_seconds)))
+    def talk(self, address: str, port: int, timeout_seconds: float = 2.0, client: str = "client-1") -> "Talk":
+        return Talk(self.start_on_host(client, "python3", "-c", TALK, address, str(port), str(timeout_seconds)))
 
     def ids(self) -> Any:
         shown = self.run("lab", "show", "--lab", str(self.lab), "--json")

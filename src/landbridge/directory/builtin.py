@@ -1,11 +1,15 @@
-"""Answer what networks exist from our own tables, and fill these tables from a lab file."""
+"""Answer what networks exist from our own tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
-from landbridge.domain.errors import AddressTaken, OperatorError
+from landbridge.control.protocols import ReadTransaction, Store
+from landbridge.directory.lab_contents import replace_contents
+from landbridge.domain.errors import PortNotFound, SubnetNotFound, VpcNotFound
 from landbridge.domain.ids import NicId, SubnetId, VpcId
-from landbridge.domain.resources import Nic, ServerType, Subnet, Vpc
+from landbridge.domain.resources import Nic, Subnet, Vpc
+from landbridge.domain.validation import check_transit_range_is_free
+
+__all__ = ["BuiltinDirectory", "replace_contents"]
 
 
 class BuiltinDirectory:
@@ -30,63 +34,29 @@ class BuiltinDirectory:
         """Return a NIC or virtual IP, or None."""
         return await self._store.read(lambda tx: tx.nic(id_))
 
+    def recheck(
+        self,
+        tx: ReadTransaction,
+        vpc_id: VpcId,
+        *,
+        subnet_ids: Collection[SubnetId] = (),
+        nic_ids: Collection[NicId] = (),
+    ) -> None:
+        """Refuse, inside a transaction, what has changed since it was looked up.
 
-def replace_contents(tx: WriteTransaction, vpcs: Sequence[Vpc], subnets: Sequence[Subnet], nics: Sequence[Nic]) -> None:
-    """Make the directory hold exactly these networks.
-
-    Raises:
-        OperatorError: something that a service or an endpoint uses would vanish or change its address.
-    """
-    _refuse_pulling_the_rug(tx, vpcs, subnets, nics)
-    kept_nics = {nic.id: nic for nic in nics}
-    for nic in tx.nics():
-        if kept_nics.get(nic.id) != nic:
-            tx.remove_nic(nic.id)
-    for subnet in tx.subnets():
-        if subnet.id not in {kept.id for kept in subnets}:
-            tx.remove_subnet(subnet.id)
-    for vpc in tx.vpcs():
-        if vpc.id not in {kept.id for kept in vpcs}:
-            tx.remove_vpc(vpc.id)
-    for vpc in vpcs:
-        tx.put_vpc(vpc)
-    for subnet in subnets:
-        tx.put_subnet(subnet)
-    for nic in nics:
-        try:
-            tx.put_nic(nic)
-        except AddressTaken as error:
-            raise OperatorError(
-                f"{nic.name} cannot have {nic.address}, an endpoint has it: "
-                "give it another address in the lab file, or delete the endpoint first"
-            ) from error
-
-
-def _refuse_pulling_the_rug(
-    tx: ReadTransaction, vpcs: Sequence[Vpc], subnets: Sequence[Subnet], nics: Sequence[Nic]
-) -> None:
-    everything = tx.changes_since(0)
-    vpc_ids = {vpc.id for vpc in vpcs}
-    subnet_by_id = {subnet.id: subnet for subnet in subnets}
-    address_by_nic = {nic.id: nic.address for nic in nics}
-    for service in everything.services:
-        backend = service.backend
-        is_virtual = backend.server_type is ServerType.VIP and backend.vip_nic_id is not None
-        target = backend.vip_nic_id if is_virtual else backend.nic_id
-        if target is None or address_by_nic.get(target) != backend.address or service.vpc_id not in vpc_ids:
-            raise OperatorError(
-                f"endpoint service {service.name} needs port_id {target} at {backend.address}: "
-                "put it back into the lab file, or delete the service first"
-            )
-    for endpoint in everything.endpoints:
-        subnet = subnet_by_id.get(endpoint.subnet_id)
-        if subnet is None or endpoint.address not in subnet.cidr or endpoint.vpc_id not in vpc_ids:
-            raise OperatorError(
-                f"endpoint {endpoint.id} needs subnet {endpoint.subnet_id} with {endpoint.address}: "
-                "put it back into the lab file, or delete the endpoint first"
-            )
-        if endpoint.address == subnet.gateway:
-            raise OperatorError(
-                f"endpoint {endpoint.id} has {endpoint.address}, which the lab file now gives to the gateway of its "
-                "subnet: give the gateway another address, or delete the endpoint first"
-            )
+        Raises:
+            VpcNotFound, SubnetNotFound, PortNotFound: it has been deleted.
+            TransitRangeOverlap: a subnet or custom route of the VPC overlaps 198.19.128.0/17.
+        """
+        vpc = tx.vpc(vpc_id)
+        if vpc is None:
+            raise VpcNotFound(f"VPC {vpc_id} has just been deleted: use another one")
+        subnets = tx.subnets(vpc_id)
+        check_transit_range_is_free(vpc, subnets)
+        there = {subnet.id for subnet in subnets}
+        for subnet_id in subnet_ids:
+            if subnet_id not in there:
+                raise SubnetNotFound(f"subnet {subnet_id} has just been deleted: use another one")
+        for nic_id in nic_ids:
+            if tx.nic(nic_id) is None:
+                raise PortNotFound(f"port_id {nic_id} has just been deleted: use another one")

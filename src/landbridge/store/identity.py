@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
+from landbridge.control.accounts import AccessKey, AccountOrigin, ProjectRecord, UserRecord
 from landbridge.domain.ids import ProjectId
 from landbridge.store.directory import put
 from landbridge.store.rows import AnyRow, Values
@@ -76,6 +76,7 @@ class IdentityReading:
                 AccessKey(access_key, sealed_secret)
                 for access_key, sealed_secret in self._connection.execute(_KEYS, {"user_id": row.id})
             ),
+            origin=AccountOrigin(row.origin),
         )
 
     def _roles(self, user_id: str) -> Mapping[ProjectId, frozenset[str]]:
@@ -95,6 +96,7 @@ class IdentityWriting(IdentityReading):
             "name": project.name,
             "domain_id": project.domain_id,
             "domain_name": project.domain_name,
+            "origin": project.origin.value,
         }
         put(self._connection, projects, values)
 
@@ -111,6 +113,7 @@ class IdentityWriting(IdentityReading):
             "domain_id": user.domain_id,
             "domain_name": user.domain_name,
             "password_hash": user.password_hash,
+            "origin": user.origin.value,
         }
         put(self._connection, users, values)
         self._forget_roles_and_keys(user.id)
@@ -144,4 +147,10 @@ class IdentityWriting(IdentityReading):
 
 
 def _project(row: AnyRow) -> ProjectRecord:
-    return ProjectRecord(id=row.id, name=row.name, domain_id=row.domain_id, domain_name=row.domain_name)
+    return ProjectRecord(
+        id=row.id,
+        name=row.name,
+        domain_id=row.domain_id,
+        domain_name=row.domain_name,
+        origin=AccountOrigin(row.origin),
+    )

@@ -35,7 +35,7 @@ def page_of(
 def _order(table: Table, page: Page) -> list[ColumnElement[object]]:
     if page.sort_by not in {"created_at", "updated_at"}:
         raise ValueError(f"lists are sorted by created_at or updated_at, not by {page.sort_by}")
-    # Permission entries never change: they have no updated_at of their own.
+    # Permission entries show no time of change, so they are ordered by creation either way.
     column = table.c.get(page.sort_by, table.c.created_at)
     keys: list[ColumnElement[object]] = [column, table.c.id]
     return [key.desc() for key in keys] if page.descending else keys

@@ -8,20 +8,31 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
-from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
+from landbridge.control.queries import (
+    Changes,
+    ConnectionQuery,
+    EndpointQuery,
+    PermissionQuery,
+    PublicServiceQuery,
+    ServiceQuery,
+)
 from landbridge.domain.addressing import MARKERS
-from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
+from landbridge.domain.ids import EndpointId, PermissionId, ProjectId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission
+from landbridge.domain.tagging import ResourceType, TaggedResource
 from landbridge.store.counting import REVISION, counter_value
 from landbridge.store.directory import DirectoryReading
 from landbridge.store.identity import IdentityReading
 from landbridge.store.listing import chunks, contains_ignoring_case, page_of
+from landbridge.store.quotas import QuotaReading
 from landbridge.store.rows import endpoint_from_row, permission_from_row, service_from_row
 from landbridge.store.status import counts_as_connected, endpoint_status, service_status
 from landbridge.store.tables import endpoints, permissions, services
 
 _SERVICE = select(services).where(services.c.id == bindparam("id"))
 _OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
+_PUBLIC_SERVICES = select(services).where(services.c.public_owner.is_not(None)).order_by(services.c.created_at)
+_PUBLIC_SERVICE = _PUBLIC_SERVICES.where(services.c.name == bindparam("name"), services.c.delete_requested_at.is_(None))
 _SERVICES_BY_ID = select(services).where(services.c.id.in_(bindparam("ids", expanding=True)))
 _SERVICES_SINCE = (
     select(services).where(services.c.revision > bindparam("revision")).order_by(services.c.revision, services.c.id)
@@ -41,6 +52,18 @@ _CONNECTION_COUNTS = (
     .where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)), counts_as_connected)
     .group_by(endpoints.c.service_id)
 )
+_TAGGED = {
+    ResourceType.ENDPOINT_SERVICE: select(services.c.id, services.c.name, services.c.tags)
+    .where(services.c.project_id == bindparam("project_id"), services.c.delete_requested_at.is_(None))
+    .order_by(services.c.created_at.desc(), services.c.id.desc()),
+    ResourceType.ENDPOINT: select(endpoints.c.id, endpoints.c.id, endpoints.c.tags)
+    .where(endpoints.c.project_id == bindparam("project_id"), endpoints.c.delete_requested_at.is_(None))
+    .order_by(endpoints.c.created_at.desc(), endpoints.c.id.desc()),
+}
+"""Id, name and tags of a project's resources; endpoints have no name but their id."""
+_PERMISSIONS_BY_ID = select(permissions).where(
+    permissions.c.service_id == bindparam("service_id"), permissions.c.id.in_(bindparam("ids", expanding=True))
+)
 _ALL_PERMISSIONS = (
     select(permissions)
     .where(permissions.c.service_id == bindparam("service_id"))
@@ -48,7 +71,7 @@ _ALL_PERMISSIONS = (
 )
 
 
-class Reading(DirectoryReading, IdentityReading):
+class Reading(DirectoryReading, IdentityReading, QuotaReading):
     """One consistent look at the database (`control.protocols.ReadTransaction`)."""
 
     def __init__(self, connection: Connection) -> None:
@@ -77,6 +100,28 @@ class Reading(DirectoryReading, IdentityReading):
             conditions.append(services.c.server_type == query.server_type)
         rows, total = page_of(self._connection, services, conditions, query.page)
         return [service_from_row(row) for row in rows], total
+
+    def public_services(self, query: PublicServiceQuery) -> tuple[Sequence[EndpointService], int]:
+        """Return one page of the living services that are offered to everybody, and the number of all matches."""
+        conditions: list[ColumnElement[bool]] = [
+            services.c.public_owner.is_not(None),
+            services.c.delete_requested_at.is_(None),
+        ]
+        if query.name_contains is not None:
+            conditions.append(contains_ignoring_case(services.c.name, query.name_contains))
+        if query.id is not None:
+            conditions.append(services.c.id == query.id)
+        rows, total = page_of(self._connection, services, conditions, query.page)
+        return [service_from_row(row) for row in rows], total
+
+    def all_public_services(self) -> Sequence[EndpointService]:
+        """Return every service that is offered to everybody, deleting ones included, the oldest first."""
+        return [service_from_row(row) for row in self._connection.execute(_PUBLIC_SERVICES)]
+
+    def public_service(self, name: str) -> EndpointService | None:
+        """Return the living service that is offered to everybody under this full name."""
+        row = self._connection.execute(_PUBLIC_SERVICE, {"name": name}).first()
+        return None if row is None else service_from_row(row)
 
     def services_by_id(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, EndpointService]:
         """Return those services that exist."""
@@ -148,6 +193,11 @@ class Reading(DirectoryReading, IdentityReading):
                 found[row.id] = endpoint_from_row(row)
         return found
 
+    def tagged_resources(self, project_id: ProjectId, kind: ResourceType) -> Sequence[TaggedResource]:
+        """Return all living services or endpoints of a project, the newest first, with nothing but their tags."""
+        rows = self._connection.execute(_TAGGED[kind], {"project_id": project_id})
+        return [TaggedResource(id_, name, dict(pairs)) for id_, name, pairs in rows]
+
     def permissions(self, query: PermissionQuery) -> tuple[Sequence[Permission], int]:
         """Return one page of permission entries and the number of all matches."""
         conditions: list[ColumnElement[bool]] = [permissions.c.service_id == query.service_id]
@@ -160,6 +210,16 @@ class Reading(DirectoryReading, IdentityReading):
         """Return every permission entry of one service, the oldest first."""
         rows = self._connection.execute(_ALL_PERMISSIONS, {"service_id": service_id})
         return [permission_from_row(row) for row in rows]
+
+    def permissions_by_id(
+        self, service_id: ServiceId, ids: Collection[PermissionId]
+    ) -> Mapping[PermissionId, Permission]:
+        """Return those permission entries that the service has."""
+        found: dict[PermissionId, Permission] = {}
+        for chunk in chunks(ids):
+            for row in self._connection.execute(_PERMISSIONS_BY_ID, {"service_id": service_id, "ids": chunk}):
+                found[row.id] = permission_from_row(row)
+        return found
 
     def changes_since(self, revision: int) -> Changes:
         """Return the rows whose intent changed after `revision`, in that order; 0 returns everything."""

@@ -50,7 +50,7 @@ def service_values(service: EndpointService) -> Values:
         "approval_enabled": service.approval_enabled,
         "tcp_proxy": service.tcp_proxy.value,
         "description": service.description,
-        "tags": _tag_pairs(service.tags),
+        "tags": tag_pairs(service.tags),
         "enable_policy": service.enable_policy,
         "public_owner": service.public_owner,
         "created_at": service.created_at,
@@ -115,7 +115,7 @@ def endpoint_values(endpoint: Endpoint) -> Values:
         "enable_whitelist": endpoint.enable_whitelist,
         "description": endpoint.description,
         "connection_description": endpoint.connection_description,
-        "tags": _tag_pairs(endpoint.tags),
+        "tags": tag_pairs(endpoint.tags),
         "policy_document": endpoint.policy_document,
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
@@ -197,7 +197,8 @@ def _failure(row: AnyRow) -> Failure | None:
     return None if slug is None else Failure(slug, row.last_error_message)
 
 
-def _tag_pairs(tags: Sequence[Tag]) -> list[list[str]]:
+def tag_pairs(tags: Sequence[Tag]) -> list[list[str]]:
+    """Return tags as their column keeps them: pairs, because their order counts."""
     return [[tag.key, tag.value] for tag in tags]
 
 

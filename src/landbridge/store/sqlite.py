@@ -1,8 +1,9 @@
 """Keep everything in one SQLite file: one writer thread, a few readers, each with its own connection.
 
 The file is in WAL mode with synchronous=FULL: readers never wait for the writer, and a commit is on disk when it
-returns. Python's own transaction control is switched off; the BEGINs are ours. That no other process writes to the
-same file is the caller's care (a lock in the state directory).
+returns. Python's own transaction control is switched off; the BEGINs are ours. One server at a time has the file (a
+lock in the state directory); a command may write beside it, since a writer takes the file's lock at once and waits for
+it, and nothing that a transaction reads is kept in memory for the next one.
 """
 
 import asyncio
@@ -48,8 +49,10 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(_READER_COUNT, thread_name_prefix="landbridge-reader")
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock | None = None, read_only: bool = False) -> Self:
-        """Open the database, creating or migrating it unless `read_only`.
+    def open(
+        cls, path: Path, *, clock: Clock | None = None, read_only: bool = False, has_server: bool = False
+    ) -> Self:
+        """Open the database, creating or migrating it unless `read_only`, or `has_server`: a server uses it now.
 
         Raises:
             OperatorError: it cannot be opened, is damaged, belongs to something else or to a newer version.
@@ -58,7 +61,7 @@ class SqliteStore:
         writing = None if read_only else _engine(path, may_write=True)
         engines = (reading,) if writing is None else (writing, reading)
         try:
-            if writing is not None:
+            if writing is not None and not has_server:
                 _prepare(writing)
             with reading.connect() as connection:
                 check_is_at_head(schema_version(connection))

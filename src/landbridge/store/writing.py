@@ -4,6 +4,7 @@ A work that changes intent raises the revision once; what a round reached is wri
 the generation that the round compiled, and raises nothing.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address
 
@@ -14,15 +15,18 @@ from landbridge.control.protocols import Clock
 from landbridge.dataplane.model import TRANSIT_RANGE
 from landbridge.domain.addressing import check_wanted_address, host_numbers
 from landbridge.domain.errors import PoolFull, PortsConflict, SubnetFull
-from landbridge.domain.ids import EndpointId, PoolId, ServiceId, VpcId
-from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, Subnet
+from landbridge.domain.ids import EndpointId, PermissionId, PoolId, ServiceId, VpcId
+from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, Subnet, Tag
+from landbridge.domain.tagging import ResourceType
 from landbridge.store import claims
 from landbridge.store.claims import subnet_ledger, transit_ledger
 from landbridge.store.counting import REVISION, raise_counter
 from landbridge.store.directory import DirectoryWriting
 from landbridge.store.identity import IdentityWriting
+from landbridge.store.listing import chunks
+from landbridge.store.quotas import QuotaWriting
 from landbridge.store.reading import Reading
-from landbridge.store.rows import Values, endpoint_values, failure_values, permission_values, service_values
+from landbridge.store.rows import Values, endpoint_values, failure_values, permission_values, service_values, tag_pairs
 from landbridge.store.tables import endpoints, permissions, server_port_claims, services, target_addresses
 
 _TRANSIT_NUMBERS = host_numbers(TRANSIT_RANGE)
@@ -56,7 +60,7 @@ _PERMISSION_ID = select(permissions.c.id).where(
 )
 
 
-class Writing(Reading, DirectoryWriting, IdentityWriting):
+class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
     """One transaction that may write (`control.protocols.WriteTransaction`)."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
@@ -79,6 +83,15 @@ class Writing(Reading, DirectoryWriting, IdentityWriting):
         _replace(self._connection, services, service_values(service) | {"revision": self._revision()})
         if before is not None and _backend_place(before) != _backend_place(service):
             self._free_target_if_last(before)
+
+    def amend_service(self, service: EndpointService) -> None:
+        """Store changes of a service that no data plane hears of: generation and revision stay."""
+        _replace(self._connection, services, service_values(service))
+
+    def rename_service_in_endpoints(self, id_: ServiceId, name: str) -> None:
+        """Let all endpoints of a service show its new full name. Nothing else of them changes."""
+        its_endpoints = update(endpoints).where(endpoints.c.service_id == id_)
+        self._connection.execute(its_endpoints.values(service_name=name))
 
     def remove_service(self, id_: ServiceId) -> None:
         """Forget a service, its permissions and its claims; frees the target address if it was the last."""
@@ -233,6 +246,16 @@ class Writing(Reading, DirectoryWriting, IdentityWriting):
             values |= {"cut_requested_at": cleared}
         return _record(self._connection, endpoints, id_, generation, values)
 
+    def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:
+        """Store the policy of an endpoint, None for none. The data plane knows no policies: the revision stays."""
+        values = {"policy_document": policy_document, "updated_at": updated_at}
+        self._connection.execute(update(endpoints).where(endpoints.c.id == id_).values(values))
+
+    def put_tags(self, kind: ResourceType, id_: str, tags: Sequence[Tag]) -> None:
+        """Store the tags of a service or endpoint. No intent changes: the revision stays."""
+        table = services if kind is ResourceType.ENDPOINT_SERVICE else endpoints
+        self._connection.execute(update(table).where(table.c.id == id_).values(tags=tag_pairs(tags)))
+
     def add_permission(self, permission: Permission) -> None:
         """Store a permission entry; one that the service already has is left as it is."""
         same = {"service_id": permission.service_id, "permission": permission.permission}
@@ -243,6 +266,22 @@ class Writing(Reading, DirectoryWriting, IdentityWriting):
         """Forget an entry by its text; an absent one is no error."""
         this = (permissions.c.service_id == service_id, permissions.c.permission == permission)
         self._connection.execute(delete(permissions).where(*this))
+
+    def remove_permissions(self, service_id: ServiceId, ids: Collection[PermissionId]) -> None:
+        """Forget entries of a service by their ids."""
+        for chunk in chunks(ids):
+            these = (permissions.c.service_id == service_id, permissions.c.id.in_(chunk))
+            self._connection.execute(delete(permissions).where(*these))
+
+    def put_permission_description(self, id_: PermissionId, description: str) -> None:
+        """Store what a permission entry is for."""
+        this = permissions.c.id == id_
+        self._connection.execute(update(permissions).where(this).values(description=description))
+
+    def put_connection_description(self, id_: EndpointId, description: str) -> None:
+        """Store the provider's text about an endpoint. Its consumer sees no change: `updated_at` stays."""
+        this = endpoints.c.id == id_
+        self._connection.execute(update(endpoints).where(this).values(connection_description=description))
 
 
 def _replace(connection: Connection, table: Table, values: Values) -> None:

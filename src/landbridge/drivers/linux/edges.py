@@ -124,9 +124,13 @@ class Edges:
         return edge
 
     def all(self) -> Iterator[tuple[VpcId, Edge]]:
-        """Yield every edge that is there and ours."""
+        """Yield every edge that is there and ours; let go of those that are gone."""
         prefix = ownership.edge_prefix(self._region)
-        for name in self._namespaces.names():
+        names = self._namespaces.names()
+        for gone in [vpc_id for vpc_id, edge in self._open.items() if edge.name not in names]:
+            # An open socket would keep the namespace of a removed edge alive.
+            self._open.pop(gone).close()
+        for name in names:
             if name.startswith(prefix):
                 vpc_id = VpcId(name.removeprefix(prefix))
                 try:

@@ -6,11 +6,13 @@ refused before anything is changed.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv4Network
 
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host
+from landbridge.dataplane.model import Attachment
+from landbridge.domain.ids import SubnetId, VpcId
 from landbridge.drivers.linux import ownership, sysctl
 from landbridge.drivers.linux.edges import Edges
 from landbridge.drivers.linux.elements import hashed, mac, subnet_interface
@@ -47,16 +49,47 @@ class LabNetwork:
             ownership.create(self._namespaces, name, self._instance, _nothing)
         edges = Edges(self._namespaces, self._instance, fabric.region)
         try:
-            with self._open(switch_name) as switch:
+            with self._switch(fabric.region) as (switch, descriptor):
                 self._remove_others(switch, fabric, hosts | edge_names | {switch_name})
-                descriptor = self._namespaces.open(switch_name)
-                try:
-                    for subnet in fabric.subnets:
-                        self._wire_subnet(switch, descriptor, edges, subnet)
-                finally:
-                    os.close(descriptor)
+                for subnet in fabric.subnets:
+                    self._wire_subnet(switch, descriptor, edges, subnet)
         finally:
             edges.close()
+
+    def add_subnet(self, region: str, attachment: Attachment) -> None:
+        """Add one segment with the edge's interface, and the edge if it is the VPC's first. Raises NamespaceTaken."""
+        edges = Edges(self._namespaces, self._instance, region)
+        try:
+            with self._switch(region) as (switch, descriptor):
+                self._wire_segment(switch, descriptor, edges, attachment, _port_mtu(attachment, ()))
+        finally:
+            edges.close()
+
+    def remove_subnet(self, region: str, subnet_id: SubnetId) -> None:
+        """Remove a segment without hosts; the edge's interface in it goes too."""
+        with self._switch(region) as (switch, _):
+            for name in (_edge_port(subnet_id), _bridge(subnet_id)):
+                _delete_link(switch, name)
+
+    def add_host(self, region: str, attachment: Attachment, host: Host) -> None:
+        """Plug one host into a segment that is there, or correct one that is plugged in. Raises NamespaceTaken."""
+        if not ownership.is_ours(self._namespaces, host.namespace, self._instance):
+            ownership.create(self._namespaces, host.namespace, self._instance, _nothing)
+        with self._switch(region) as (switch, descriptor):
+            bridge = switch.find_link(_bridge(attachment.subnet_id))
+            if bridge is None:
+                raise LookupError(f"subnet {attachment.subnet_id} is not wired")
+            self._wire_host(switch, descriptor, bridge, attachment, host, _port_mtu(attachment, (host,)))
+
+    def remove_host(self, region: str, host: Host) -> None:
+        """Unplug a host and take its name away; programs that still run on it reach nobody any more."""
+        with self._switch(region) as (switch, _):
+            _delete_link(switch, _host_port(host))
+        self._remove_ours(host.namespace)
+
+    def remove_edge(self, region: str, vpc_id: VpcId) -> None:
+        """Remove the edge of a VPC without subnets; one that never was is no error."""
+        self._remove_ours(ownership.edge_namespace(region, vpc_id))
 
     def remove_all(self) -> None:
         """Remove every namespace of this instance, edges included. Close the driver first: it keeps edges alive."""
@@ -69,7 +102,7 @@ class LabNetwork:
     def _remove_others(self, switch: Netlink, fabric: Fabric, wanted: set[str]) -> None:
         ports = {_host_port(host) for subnet in fabric.subnets for host in subnet.hosts}
         for subnet in fabric.subnets:
-            ports |= {_bridge(subnet), _edge_port(subnet)}
+            ports |= {_bridge(subnet.attachment.subnet_id), _edge_port(subnet.attachment.subnet_id)}
         for link in switch.links():
             # Cables first: a program may keep a removed namespace alive, and it must not stay plugged in.
             if link.name.startswith(("br-", "host-", "edge-")) and link.name not in ports:
@@ -78,27 +111,43 @@ class LabNetwork:
             if name not in wanted:
                 self._namespaces.remove(name)
 
+    def _remove_ours(self, name: str) -> None:
+        if ownership.is_ours(self._namespaces, name, self._instance):
+            self._namespaces.remove(name)
+
     def _wire_subnet(self, switch: Netlink, switch_descriptor: int, edges: Edges, subnet: FabricSubnet) -> None:
-        attachment = subnet.attachment
-        bridge = switch.find_link(_bridge(subnet))
-        if bridge is None:
-            switch.add_bridge(_bridge(subnet))
-            bridge = switch.find_link(_bridge(subnet))
-        assert bridge is not None  # noqa: S101 - made one line above
-        mtu = max(_SMALLEST_PORT_MTU, attachment.mtu, *(host.mtu for host in subnet.hosts))
-        edge = edges.ensure(attachment.vpc_id)
-        interface = subnet_interface(attachment.subnet_id)
-        self._unplug_half(edge.netlink, interface, switch, _edge_port(subnet))
-        edges.attach(attachment, End(_edge_port(subnet), mtu, namespace=switch_descriptor))
-        _plug(switch, _edge_port(subnet), bridge, mtu)
+        mtu = _port_mtu(subnet.attachment, subnet.hosts)
+        bridge = self._wire_segment(switch, switch_descriptor, edges, subnet.attachment, mtu)
         for host in subnet.hosts:
-            with self._open(host.namespace) as netlink:
-                self._unplug_half(netlink, _HOST_INTERFACE, switch, _host_port(host))
-                if netlink.find_link(_HOST_INTERFACE) is None:
-                    port = End(_host_port(host), mtu, namespace=switch_descriptor)
-                    netlink.add_veth(End(_HOST_INTERFACE, host.mtu, mac(host.namespace)), port)
-                _plug(switch, _host_port(host), bridge, mtu)
-                _configure(netlink, host, subnet)
+            self._wire_host(switch, switch_descriptor, bridge, subnet.attachment, host, mtu)
+
+    def _wire_segment(
+        self, switch: Netlink, switch_descriptor: int, edges: Edges, attachment: Attachment, mtu: int
+    ) -> Link:
+        name, port = _bridge(attachment.subnet_id), _edge_port(attachment.subnet_id)
+        bridge = switch.find_link(name)
+        if bridge is None:
+            switch.add_bridge(name)
+            bridge = switch.find_link(name)
+        assert bridge is not None  # noqa: S101 - made one line above
+        edge = edges.ensure(attachment.vpc_id)
+        self._unplug_half(edge.netlink, subnet_interface(attachment.subnet_id), switch, port)
+        edges.attach(attachment, End(port, mtu, namespace=switch_descriptor))
+        _plug(switch, port, bridge, mtu)
+        return bridge
+
+    def _wire_host(
+        self, switch: Netlink, switch_descriptor: int, bridge: Link, attachment: Attachment, host: Host, mtu: int
+    ) -> None:
+        port = _host_port(host)
+        with self._open(host.namespace) as netlink:
+            self._unplug_half(netlink, _HOST_INTERFACE, switch, port)
+            if netlink.find_link(_HOST_INTERFACE) is None:
+                address = bytes.fromhex(host.mac.replace(":", "")) if host.mac else mac(host.namespace)
+                end = End(port, mtu, namespace=switch_descriptor)
+                netlink.add_veth(End(_HOST_INTERFACE, host.mtu, address), end)
+            _plug(switch, port, bridge, mtu)
+            _configure(netlink, host, attachment)
 
     def _unplug_half(self, inside: Netlink, name: str, switch: Netlink, port: str) -> None:
         """Remove an interface and a port that are not the two ends of one cable."""
@@ -109,6 +158,17 @@ class LabNetwork:
             inside.delete_link(end.index)
         if other is not None:
             switch.delete_link(other.index)
+
+    @contextmanager
+    def _switch(self, region: str) -> Generator[tuple[Netlink, int]]:
+        """Open the namespace with the bridges: a socket in it, and a descriptor of it."""
+        name = ownership.switch_namespace(region)
+        descriptor = self._namespaces.open(name)
+        try:
+            with self._open(name) as switch:
+                yield switch, descriptor
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _open(self, name: str) -> Generator[Netlink]:
@@ -123,16 +183,26 @@ def _nothing() -> None:
     """Prepare nothing more: hosts are plain namespaces."""
 
 
-def _bridge(subnet: FabricSubnet) -> str:
-    return f"br-{hashed(subnet.attachment.subnet_id, 11)}"
+def _bridge(subnet_id: SubnetId) -> str:
+    return f"br-{hashed(subnet_id, 11)}"
 
 
-def _edge_port(subnet: FabricSubnet) -> str:
-    return f"edge-{hashed(subnet.attachment.subnet_id, 10)}"
+def _edge_port(subnet_id: SubnetId) -> str:
+    return f"edge-{hashed(subnet_id, 10)}"
 
 
 def _host_port(host: Host) -> str:
     return f"host-{hashed(host.namespace, 10)}"
+
+
+def _port_mtu(attachment: Attachment, hosts: Iterable[Host]) -> int:
+    return max(_SMALLEST_PORT_MTU, attachment.mtu, *(host.mtu for host in hosts))
+
+
+def _delete_link(netlink: Netlink, name: str) -> None:
+    link = netlink.find_link(name)
+    if link is not None:
+        netlink.delete_link(link.index)
 
 
 def _plug(switch: Netlink, name: str, bridge: Link, mtu: int) -> None:
@@ -142,18 +212,18 @@ def _plug(switch: Netlink, name: str, bridge: Link, mtu: int) -> None:
         switch.set_link(port.index, mtu=mtu, master=bridge.index)
 
 
-def _configure(netlink: Netlink, host: Host, subnet: FabricSubnet) -> None:
+def _configure(netlink: Netlink, host: Host, attachment: Attachment) -> None:
     interface = netlink.find_link(_HOST_INTERFACE)
     assert interface is not None  # noqa: S101 - made by our caller
     if interface.mtu != host.mtu or not interface.is_up:
         netlink.set_link(interface.index, mtu=host.mtu)
-    wanted = {IPv4Interface((host.address, subnet.attachment.cidr.prefixlen))}
+    wanted = {IPv4Interface((host.address, attachment.cidr.prefixlen))}
     wanted |= {IPv4Interface(address) for address in host.virtual_addresses}
     there = {address for index, address in netlink.addresses() if index == interface.index}
     for address in there - wanted:
         netlink.delete_address(interface.index, address)
     for address in sorted(wanted - there, key=lambda address: address.network.prefixlen):
         netlink.add_address(interface.index, address)
-    route = Route(_DEFAULT, interface.index, subnet.attachment.gateway)
+    route = Route(_DEFAULT, interface.index, attachment.gateway)
     if route not in netlink.routes():
         netlink.set_route(route)
