@@ -17,12 +17,26 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, event
 
-from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
+from landbridge.control.accounts import AccessKey, AccountOrigin, ProjectRecord, UserRecord
 from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
-from landbridge.control.queries import ConnectionQuery, EndpointQuery, Page, PermissionQuery, ServiceQuery
+from landbridge.control.queries import (
+    ConnectionQuery,
+    EndpointQuery,
+    Page,
+    PermissionQuery,
+    PublicServiceQuery,
+    ServiceQuery,
+)
 from landbridge.dataplane.model import TRANSIT_RANGE
 from landbridge.domain.addressing import host_numbers
-from landbridge.domain.errors import AddressOutsideSubnet, AddressTaken, PoolFull, PortsConflict, SubnetFull
+from landbridge.domain.errors import (
+    AddressOutsideSubnet,
+    AddressTaken,
+    OperatorError,
+    PoolFull,
+    PortsConflict,
+    SubnetFull,
+)
 from landbridge.domain.ids import (
     DomainId,
     EndpointId,
@@ -30,27 +44,34 @@ from landbridge.domain.ids import (
     PermissionId,
     PoolId,
     ProjectId,
+    RouteTableId,
     ServiceId,
     SubnetId,
     VpcId,
 )
 from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
 from landbridge.domain.resources import (
+    AddressPair,
     Admission,
     Backend,
     Endpoint,
     EndpointService,
     Failure,
     Nic,
+    Origin,
     Permission,
     PermissionType,
     PortMapping,
+    QuotaType,
+    Route,
+    RouteTable,
     ServerType,
     Subnet,
     Tag,
     TcpProxy,
     Vpc,
 )
+from landbridge.domain.tagging import ResourceType, TaggedResource
 from landbridge.store.sqlite import SqliteStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -295,8 +316,8 @@ async def test_users_come_back_with_roles_and_keys_and_are_found_by_name_and_key
     keys = (AccessKey("ZKEY", b"\x00sealed"), AccessKey("AKEY", b""))
     roles = {ACME: frozenset({"admin", "member"}), UMBRELLA: frozenset({"reader"})}
     user = UserRecord("u1", "ann", DomainId("d1"), "acme", "$argon2$", roles, keys)
-    namesake = UserRecord("u2", "ann", DomainId("d2"), "umbrella", "$argon2$", {}, ())
-    project = ProjectRecord(ACME, "acme", DomainId("d1"), "acme")
+    namesake = UserRecord("u2", "ann", DomainId("d2"), "umbrella", "$argon2$", {}, (), AccountOrigin.COMMAND)
+    project = ProjectRecord(ACME, "acme", DomainId("d1"), "acme", AccountOrigin.COMMAND)
 
     def work(tx: WriteTransaction) -> list[object]:
         tx.put_project(project)
@@ -878,3 +899,343 @@ async def test_ten_thousand_ids_are_one_question(store: Store):
 
     ids = [ServiceId(an_id(number)) for number in range(70_000)]
     assert set(await store.read(lambda tx: tx.services_by_id(ids))) == {a_service().id}
+
+
+# Tags
+
+
+async def test_tagged_resources_are_the_living_ones_of_one_project_the_newest_first(store: Store):
+    def work(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(1))
+        tx.add_service(a_service(2, tags=()))
+        tx.add_service(a_service(3, delete_requested_at=NOON))
+        tx.add_service(a_service(4, project_id=UMBRELLA))
+        tx.add_endpoint(an_endpoint(1))
+        tx.add_endpoint(an_endpoint(2, delete_requested_at=NOON))
+        tx.add_endpoint(an_endpoint(3, project_id=ACME))
+
+    await store.write(work)
+
+    services = await store.read(lambda tx: tx.tagged_resources(ACME, ResourceType.ENDPOINT_SERVICE))
+    endpoints = await store.read(lambda tx: tx.tagged_resources(UMBRELLA, ResourceType.ENDPOINT))
+    first, second = a_service(1), a_service(2)
+    assert services == [
+        TaggedResource(second.id, second.name, {}),
+        TaggedResource(first.id, first.name, {"tier": "gold", "stage": ""}),
+    ]
+    assert list(services[1].tags) == ["tier", "stage"]
+    assert endpoints == [TaggedResource(an_endpoint(1).id, an_endpoint(1).id, {"owner": "me"})]
+
+
+@pytest.mark.parametrize("kind", ResourceType)
+async def test_new_tags_change_one_resource_in_nothing_else_and_raise_no_revision(store: Store, kind: ResourceType):
+    def work(tx: WriteTransaction) -> None:
+        for number in (1, 2):
+            tx.add_service(a_service(number))
+            tx.add_endpoint(an_endpoint(number))
+
+    await store.write(work)
+    before = await store.read(lambda tx: tx.changes_since(0))
+    tags = (Tag("z", "1"), Tag("a", ""))
+    changed = a_service(1).id if kind is ResourceType.ENDPOINT_SERVICE else an_endpoint(1).id
+
+    await store.write(lambda tx: tx.put_tags(kind, changed, tags))
+
+    after = await store.read(lambda tx: tx.changes_since(0))
+    assert after.revision == before.revision
+    assert [*after.services, *after.endpoints] == [
+        replace(item, tags=tags) if item.id == changed else item for item in [*before.services, *before.endpoints]
+    ]
+
+
+# Quotas and policies
+
+
+async def test_services_count_unless_they_are_deleting_or_public(store: Store):
+    def work(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(1))
+        tx.add_service(a_service(2, last_error=Failure("not-carried", "")))
+        tx.add_service(a_service(3, delete_requested_at=NOON))
+        tx.add_service(a_service(4, public_owner="lab"))
+        tx.add_service(a_service(5, project_id=UMBRELLA))
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: tx.used_quota(ACME, QuotaType.ENDPOINT_SERVICE)) == 2
+    assert await store.read(lambda tx: tx.used_quota(UMBRELLA, QuotaType.ENDPOINT_SERVICE)) == 1
+    assert await store.read(lambda tx: tx.used_quota(ProjectId("c" * 32), QuotaType.ENDPOINT_SERVICE)) == 0
+
+
+async def test_endpoints_count_unless_they_are_deleting(store: Store):
+    def work(tx: WriteTransaction) -> None:
+        for number, admission in enumerate(Admission, start=1):
+            tx.add_endpoint(an_endpoint(number, admission=admission))
+        tx.add_endpoint(an_endpoint(7, delete_requested_at=NOON))
+        tx.add_endpoint(an_endpoint(8, project_id=ACME))
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: tx.used_quota(UMBRELLA, QuotaType.ENDPOINT)) == 3
+    assert await store.read(lambda tx: tx.used_quota(ACME, QuotaType.ENDPOINT)) == 1
+
+
+async def test_a_projects_own_quotas_come_back_can_be_replaced_and_forgotten(store: Store):
+    def work(tx: WriteTransaction) -> None:
+        tx.put_quota(ACME, QuotaType.ENDPOINT, 5)
+        tx.put_quota(ACME, QuotaType.ENDPOINT, 2**40)
+        tx.put_quota(ACME, QuotaType.ENDPOINT_SERVICE, 0)
+        tx.put_quota(UMBRELLA, QuotaType.ENDPOINT, 7)
+        tx.put_quota(UMBRELLA, QuotaType.ENDPOINT, None)
+        tx.put_quota(UMBRELLA, QuotaType.ENDPOINT, None)
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: tx.own_quotas(ACME)) == {
+        QuotaType.ENDPOINT: 2**40,
+        QuotaType.ENDPOINT_SERVICE: 0,
+    }
+    assert await store.read(lambda tx: tx.own_quotas(UMBRELLA)) == {}
+
+
+async def test_a_policy_changes_one_endpoint_in_nothing_else_and_raises_no_revision(store: Store):
+    def work(tx: WriteTransaction) -> None:
+        tx.add_endpoint(an_endpoint(1))
+        tx.add_endpoint(an_endpoint(2, policy_document="{}"))
+
+    await store.write(work)
+    before = await store.read(lambda tx: tx.changes_since(0))
+    policy, later = '{"Statement":["ü"]}', NOON + timedelta(hours=1)
+
+    await store.write(lambda tx: tx.put_policy(an_endpoint(1).id, policy, later))
+    await store.write(lambda tx: tx.put_policy(an_endpoint(2).id, None, later))
+
+    after = await store.read(lambda tx: tx.changes_since(0))
+    assert after.revision == before.revision
+    assert list(after.endpoints) == [
+        an_endpoint(1, policy_document=policy, updated_at=later),
+        an_endpoint(2, updated_at=later),
+    ]
+
+
+async def test_every_field_of_a_made_network_comes_back(store: Store):
+    table = RouteTable(
+        RouteTableId("00000000-0000-0000-0000-0000000000d1"), VPC, ACME, "custom", False,
+        (Route(IPv4Network("192.168.0.0/24"), "ecs", "10.0.0.9", "ü"),), "a table", NOON, NOON,
+    )  # fmt: skip
+    vpc = Vpc(VPC, ACME, "shop", IPv4Network("10.0.0.0/16"), (), "ü", Origin.API, NOON, NOON + timedelta(hours=1))
+    servers = (IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2"))
+    subnet = replace(
+        WEB, description="ü", dhcp_enabled=False, dns_servers=servers, route_table_id=table.id, origin=Origin.API,
+        created_at=NOON, updated_at=NOON,
+    )  # fmt: skip
+    pairs = (AddressPair(IPv4Network("10.0.0.30/32"), "fa:16:3e:00:00:01"),)
+    nic = replace(NIC, device_owner="x", address_pairs=pairs, host="web-1", origin=Origin.API)
+
+    def work(tx: WriteTransaction) -> None:
+        tx.put_vpc(vpc)
+        tx.put_route_table(replace(table, name="before"))
+        tx.put_route_table(table)
+        tx.put_subnet(subnet)
+        tx.put_nic(nic)
+
+    await store.write(work)
+
+    def look(tx: ReadTransaction) -> list[object]:
+        return [tx.vpc(VPC), tx.subnet(WEB.id), tx.nic(NIC.id), *tx.route_tables(VPC), tx.nic_on_host("web-1")]
+
+    assert await store.read(look) == [vpc, subnet, nic, table, nic]
+    await store.write(lambda tx: tx.remove_vpc(VPC))
+    assert await store.read(lambda tx: list(tx.route_tables(VPC))) == []
+
+
+async def test_a_project_finds_its_own_networks_only(store: Store):
+    table = RouteTable(RouteTableId("00000000-0000-0000-0000-0000000000d1"), VPC, ACME, "default", True)
+    vpc = Vpc(VPC, ACME, "shop", IPv4Network("10.0.0.0/16"))
+
+    def work(tx: WriteTransaction) -> None:
+        tx.put_vpc(vpc)
+        tx.put_route_table(table)
+        tx.put_subnet(WEB)
+        tx.put_nic(NIC)
+
+    await store.write(work)
+
+    def found(tx: ReadTransaction, project: ProjectId) -> list[object]:
+        one = [tx.vpc_of(project, VPC), tx.subnet_of(project, WEB.id), tx.nic_of(project, NIC.id)]
+        one.append(tx.route_table_of(project, table.id))
+        return [
+            *one, *tx.vpcs_of(project), *tx.subnets_of(project), *tx.nics_of(project), *tx.route_tables_of(project)
+        ]  # fmt: skip
+
+    everything = [vpc, WEB, NIC, table]
+    assert await store.read(lambda tx: found(tx, ACME)) == everything * 2
+    assert await store.read(lambda tx: found(tx, UMBRELLA)) == [None] * 4
+
+
+async def test_a_host_stands_for_one_nic(store: Store):
+    await store.write(lambda tx: tx.put_nic(replace(NIC, host="web-1")))
+
+    other = replace(NIC, id=NicId("c2"), address=IPv4Address("10.0.0.21"))
+    with pytest.raises(OperatorError):
+        await store.write(lambda tx: tx.put_nic(replace(other, host="web-1")))
+    await store.write(lambda tx: tx.put_nic(other))
+
+
+async def test_a_forgotten_nics_address_is_kept_until_it_is_freed(store: Store):
+    wanted = IPv4Address("10.0.0.3")
+
+    def make(tx: WriteTransaction) -> IPv4Address:
+        address = tx.claim_nic_address(NIC.id, TINY, wanted)
+        tx.put_nic(replace(NIC, subnet_id=TINY.id, address=address))
+        tx.forget_nic(NIC.id)
+        return address
+
+    assert await store.write(make) == wanted
+    with pytest.raises(AddressTaken):
+        await store.write(lambda tx: tx.claim_nic_address(NicId("c2"), TINY, wanted))
+    others = [await store.write(lambda tx, n=n: tx.claim_nic_address(NicId(f"c{n}"), TINY, None)) for n in range(4)]
+    assert wanted not in others
+    with pytest.raises(SubnetFull):
+        await store.write(lambda tx: tx.claim_nic_address(NicId("c9"), TINY, None))
+    await store.write(lambda tx: tx.free_nic_address(replace(NIC, subnet_id=TINY.id, address=wanted)))
+    assert await store.write(lambda tx: tx.claim_nic_address(NicId("c9"), TINY, None)) == wanted
+
+
+async def test_a_start_frees_the_addresses_of_forgotten_nics_and_no_others(store: Store):
+    def make(tx: WriteTransaction) -> None:
+        for number, address in enumerate(("10.0.0.3", "10.0.0.4")):
+            nic = replace(NIC, id=NicId(f"c{number}"), subnet_id=TINY.id, address=IPv4Address(address))
+            tx.put_nic(nic)
+        tx.claim_endpoint_address(EndpointId("e1"), TINY, IPv4Address("10.0.0.5"))
+        tx.forget_nic(NicId("c0"))
+        tx.free_addresses_of_forgotten_nics()
+
+    await store.write(make)
+
+    def claim(tx: WriteTransaction, address: str) -> IPv4Address:
+        return tx.claim_nic_address(NicId("c9"), TINY, IPv4Address(address))
+
+    assert await store.write(lambda tx: claim(tx, "10.0.0.3")) == IPv4Address("10.0.0.3")
+    for taken in ("10.0.0.4", "10.0.0.5"):
+        with pytest.raises(AddressTaken):
+            await store.write(lambda tx, taken=taken: claim(tx, taken))
+
+
+async def test_the_users_of_a_network_are_named_deleting_ones_included(store: Store):
+    service = replace(a_service(), delete_requested_at=NOON)
+    endpoint = an_endpoint()
+
+    def make(tx: WriteTransaction) -> None:
+        tx.add_service(service)
+        tx.add_endpoint(endpoint)
+
+    await store.write(make)
+
+    def look(tx: ReadTransaction) -> list[set[tuple[str, str]]]:
+        uses = (
+            tx.uses_of_vpc(service.vpc_id),
+            tx.uses_of_subnet(service.backend.subnet_id),
+            tx.uses_of_nic(service.backend.nic_id),
+            tx.uses_of_vpc(endpoint.vpc_id),
+            tx.uses_of_subnet(endpoint.subnet_id),
+        )
+        return [{(use.kind, use.id) for use in found} for found in uses]
+
+    of_service, of_endpoint = ("endpoint service", service.id), ("endpoint", endpoint.id)
+    found = await store.read(look)
+    assert all(of_service in uses for uses in found[:3])
+    assert all(of_endpoint in uses for uses in found[3:])
+    assert await store.read(lambda tx: tx.uses_of_nic(NicId("c9"))) == []
+
+
+async def test_an_amended_service_is_stored_without_waking_the_data_plane_and_its_name_shows_in_its_endpoints(
+    store: Store,
+):
+    def work(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(1))
+        tx.add_endpoint(an_endpoint(1))
+        tx.add_endpoint(an_endpoint(2, service_id=ServiceId("another")))
+
+    await store.write(work)
+    before = await store.read(lambda tx: tx.changes_since(0))
+    amended = a_service(1, name="lab-1.new", description="new", approval_enabled=False, updated_at=NOON)
+
+    def rename(tx: WriteTransaction) -> None:
+        tx.amend_service(amended)
+        tx.rename_service_in_endpoints(amended.id, amended.name)
+
+    await store.write(rename)
+
+    after = await store.read(lambda tx: tx.changes_since(0))
+    assert after.revision == before.revision
+    assert list(after.services) == [amended]
+    assert list(after.endpoints) == [
+        an_endpoint(1, service_name="lab-1.new"),
+        an_endpoint(2, service_id=ServiceId("another")),
+    ]
+
+
+async def test_public_services_are_the_living_ones_with_an_owner(store: Store):
+    public = [a_service(number, public_owner="lab", name=f"com.example.Word{number}") for number in (1, 2)]
+    ending = a_service(3, public_owner="lab", name="com.example.word3", delete_requested_at=NOON)
+
+    def work(tx: WriteTransaction) -> None:
+        for service in (*public, ending, a_service(4)):
+            tx.add_service(service)
+
+    await store.write(work)
+
+    async def found(**filters: object) -> tuple[list[EndpointService], int]:
+        query = PublicServiceQuery(**filters)  # pyright: ignore[reportArgumentType]
+        rows, total = await store.read(lambda tx: tx.public_services(query))
+        return list(rows), total
+
+    assert await found() == (public[::-1], 2)
+    assert await found(name_contains="WORD2") == ([public[1]], 1)
+    assert await found(id=ending.id) == ([], 0)
+    assert await found(page=Page(limit=1, offset=1)) == ([public[0]], 2)
+    assert await store.read(lambda tx: list(tx.all_public_services())) == [*public, ending]
+    assert await store.read(lambda tx: tx.public_service("com.example.Word2")) == public[1]
+    for name in ("com.example.word2", ending.name, a_service(4).name):
+        assert await store.read(lambda tx, name=name: tx.public_service(name)) is None
+
+
+async def test_permissions_are_found_described_and_removed_by_id_within_their_service(store: Store):
+    def entry(number: int, service: int, **changes: object) -> Permission:
+        permission = Permission(
+            PermissionId(an_id(number)),
+            a_service(service).id,
+            f"iam:domain::{number}",
+            PermissionType.DOMAIN_ID,
+            "",
+            NOON,
+        )
+        return replace(permission, **changes)  # pyright: ignore[reportArgumentType]
+
+    def work(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(1))
+        tx.add_service(a_service(2))
+        for number, service in [(1, 1), (2, 1), (3, 2)]:
+            tx.add_permission(entry(number, service))
+        tx.put_permission_description(entry(2, 1).id, "ünï")
+
+    await store.write(work)
+    first, second, third = entry(1, 1), entry(2, 1, description="ünï"), entry(3, 2)
+    ids = [first.id, second.id, third.id, PermissionId("absent")]
+
+    found = await store.read(lambda tx: tx.permissions_by_id(a_service(1).id, ids))
+    assert found == {first.id: first, second.id: second}
+    await store.write(lambda tx: tx.remove_permissions(a_service(1).id, [second.id, third.id]))
+    assert await store.read(lambda tx: list(tx.all_permissions(a_service(1).id))) == [first]
+    assert await store.read(lambda tx: list(tx.all_permissions(a_service(2).id))) == [third]
+
+
+async def test_a_connections_description_changes_nothing_else_of_the_endpoint(store: Store):
+    await store.write(lambda tx: tx.add_endpoint(an_endpoint(1)))
+    before = await store.read(lambda tx: tx.changes_since(0))
+
+    await store.write(lambda tx: tx.put_connection_description(an_endpoint(1).id, "branch"))
+
+    after = await store.read(lambda tx: tx.changes_since(0))
+    assert after.revision == before.revision
+    assert list(after.endpoints) == [an_endpoint(1, connection_description="branch")]

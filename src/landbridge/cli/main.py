@@ -5,10 +5,11 @@ Each command imports what it needs when it runs, so that `landbridge lab exec` s
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import click
 
@@ -17,20 +18,34 @@ from landbridge.settings import default_state, read_settings
 
 P = ParamSpec("P")
 
-_LAZY_GROUPS = {"service", "endpoint", "connection"}
+_ELSEWHERE = {
+    "service": "resources:service",
+    "endpoint": "resources:endpoint",
+    "connection": "resources:connection",
+    "user": "administration:user",
+    "key": "administration:key",
+}
+_PROJECT_ELSEWHERE = {
+    "create": "administration:create_project",
+    "list": "administration:list_projects",
+    "delete": "administration:delete_project",
+}
 
 
 class _Commands(click.Group):
-    """Finds the client commands without importing them for the others."""
+    """Finds commands that live in other modules (`MODULE:NAME`) without importing them for the others."""
+
+    def __init__(self, *args: Any, elsewhere: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._elsewhere = elsewhere
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_LAZY_GROUPS])
+        return sorted([*super().list_commands(ctx), *self._elsewhere])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LAZY_GROUPS:
-            from landbridge.cli import resources  # noqa: PLC0415 — see the module docstring
-
-            command = getattr(resources, cmd_name)
+        if cmd_name in self._elsewhere:
+            module, _, name = self._elsewhere[cmd_name].partition(":")
+            command = getattr(import_module(f"landbridge.cli.{module}"), name)
             assert isinstance(command, click.Command)  # noqa: S101 — a mistake of ours, not of the user's
             return command
         return super().get_command(ctx, cmd_name)
@@ -71,7 +86,7 @@ def _checked_quota(_context: click.Context, _parameter: click.Parameter, text: s
     raise click.BadParameter("write a whole number from 0 to 999999999, or the word default")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, elsewhere=_ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="landbridge")
 def main() -> None:
     """Join virtual private clouds by private endpoints."""
@@ -146,7 +161,7 @@ def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
             click.echo(line)
 
 
-@main.group()
+@main.group(cls=_Commands, elsewhere=_PROJECT_ELSEWHERE)
 def project() -> None:
     """The projects of a server, in its state directory."""
 

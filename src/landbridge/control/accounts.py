@@ -8,10 +8,18 @@ Secrets never show in a repr.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from landbridge.domain.errors import Forbidden
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.domain.resources import Caller
+
+
+class AccountOrigin(StrEnum):
+    """Who made a project or a user of the built-in identity, and so who alone may change or remove it."""
+
+    LAB = "lab"
+    COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class ProjectRecord:
     name: str
     domain_id: DomainId
     domain_name: str
+    origin: AccountOrigin = AccountOrigin.LAB
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class UserRecord:
     roles: Mapping[ProjectId, frozenset[str]]
     """Role names by project."""
     access_keys: tuple[AccessKey, ...] = ()
+    origin: AccountOrigin = AccountOrigin.LAB
 
 
 @dataclass(frozen=True, slots=True)

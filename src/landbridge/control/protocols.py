@@ -19,10 +19,19 @@ from landbridge.control.accounts import (
     User,
     UserRecord,
 )
-from landbridge.control.queries import Changes, ConnectionQuery, EndpointQuery, PermissionQuery, ServiceQuery
+from landbridge.control.network_protocols import NetworkReading, NetworkWriting
+from landbridge.control.queries import (
+    Changes,
+    ConnectionQuery,
+    EndpointQuery,
+    PermissionQuery,
+    PublicServiceQuery,
+    ServiceQuery,
+)
 from landbridge.domain.ids import (
     EndpointId,
     NicId,
+    PermissionId,
     PoolId,
     ProjectId,
     ServiceId,
@@ -35,9 +44,12 @@ from landbridge.domain.resources import (
     Failure,
     Nic,
     Permission,
+    QuotaType,
     Subnet,
+    Tag,
     Vpc,
 )
+from landbridge.domain.tagging import ResourceType, TaggedResource
 
 T = TypeVar("T")
 
@@ -50,7 +62,7 @@ class Clock(Protocol):
         ...
 
 
-class ReadTransaction(Protocol):
+class ReadTransaction(NetworkReading, Protocol):
     """One consistent look at the database."""
 
     def service(self, id_: ServiceId) -> EndpointService | None:
@@ -63,6 +75,18 @@ class ReadTransaction(Protocol):
 
     def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
         """Return one page of services and the number of all matches."""
+        ...
+
+    def public_services(self, query: PublicServiceQuery) -> tuple[Sequence[EndpointService], int]:
+        """Return one page of the living services that are offered to everybody, and the number of all matches."""
+        ...
+
+    def all_public_services(self) -> Sequence[EndpointService]:
+        """Return every service that is offered to everybody, deleting ones included."""
+        ...
+
+    def public_service(self, name: str) -> EndpointService | None:
+        """Return the living service that is offered to everybody under this full name."""
         ...
 
     def connection_counts(self, ids: Collection[ServiceId]) -> Mapping[ServiceId, int]:
@@ -101,12 +125,30 @@ class ReadTransaction(Protocol):
         """Return those endpoints that exist."""
         ...
 
+    def tagged_resources(self, project_id: ProjectId, kind: ResourceType) -> Sequence[TaggedResource]:
+        """Return all living services or endpoints of a project, the newest first, with nothing but their tags."""
+        ...
+
+    def used_quota(self, project_id: ProjectId, type_: QuotaType) -> int:
+        """Return how many services or endpoints count: neither deleting ones nor services offered to everybody."""
+        ...
+
+    def own_quotas(self, project_id: ProjectId) -> Mapping[QuotaType, int]:
+        """Return the quotas that were set for this very project; the others are the installation's."""
+        ...
+
     def permissions(self, query: PermissionQuery) -> tuple[Sequence[Permission], int]:
         """Return one page of permission entries and the number of all matches."""
         ...
 
     def all_permissions(self, service_id: ServiceId) -> Sequence[Permission]:
         """Return every permission entry of one service."""
+        ...
+
+    def permissions_by_id(
+        self, service_id: ServiceId, ids: Collection[PermissionId]
+    ) -> Mapping[PermissionId, Permission]:
+        """Return those permission entries that the service has."""
         ...
 
     def changes_since(self, revision: int) -> Changes:
@@ -162,7 +204,7 @@ class ReadTransaction(Protocol):
         ...
 
 
-class WriteTransaction(ReadTransaction, Protocol):
+class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
     """One transaction that may write. An exception undoes all of it."""
 
     def add_service(self, service: EndpointService) -> None:
@@ -171,6 +213,14 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def update_service(self, service: EndpointService) -> None:
         """Store a changed service. The caller has raised its generation. Bumps the revision."""
+        ...
+
+    def amend_service(self, service: EndpointService) -> None:
+        """Store changes of a service that no data plane hears of: generation and revision stay."""
+        ...
+
+    def rename_service_in_endpoints(self, id_: ServiceId, name: str) -> None:
+        """Let all endpoints of a service show its new full name. Nothing else of them changes."""
         ...
 
     def remove_service(self, id_: ServiceId) -> None:
@@ -250,12 +300,36 @@ class WriteTransaction(ReadTransaction, Protocol):
         """
         ...
 
+    def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:
+        """Store the policy of an endpoint, None for none. The data plane knows no policies: the revision stays."""
+        ...
+
+    def put_quota(self, project_id: ProjectId, type_: QuotaType, quota: int | None) -> None:
+        """Store a quota of a project's own, or replace it; None: the installation's counts again."""
+        ...
+
+    def put_tags(self, kind: ResourceType, id_: str, tags: Sequence[Tag]) -> None:
+        """Store the tags of a service or endpoint. No intent changes: the revision stays."""
+        ...
+
     def add_permission(self, permission: Permission) -> None:
         """Store a permission entry; one that the service already has is left as it is."""
         ...
 
     def remove_permission(self, service_id: ServiceId, permission: str) -> None:
         """Forget an entry by its text; an absent one is no error."""
+        ...
+
+    def remove_permissions(self, service_id: ServiceId, ids: Collection[PermissionId]) -> None:
+        """Forget entries of a service by their ids."""
+        ...
+
+    def put_permission_description(self, id_: PermissionId, description: str) -> None:
+        """Store what a permission entry is for."""
+        ...
+
+    def put_connection_description(self, id_: EndpointId, description: str) -> None:
+        """Store the provider's text about an endpoint. Its consumer sees no change: `updated_at` stays."""
         ...
 
     def put_vpc(self, vpc: Vpc) -> None:
@@ -336,6 +410,24 @@ class Directory(Protocol):
 
     async def nic(self, id_: NicId) -> Nic | None:
         """Return a NIC or virtual IP, or None."""
+        ...
+
+    def recheck(
+        self,
+        tx: ReadTransaction,
+        vpc_id: VpcId,
+        *,
+        subnet_ids: Collection[SubnetId] = (),
+        nic_ids: Collection[NicId] = (),
+    ) -> None:
+        """Refuse, inside a transaction, what has changed since it was looked up: networks may go at any moment.
+
+        A directory that is elsewhere cannot know, and does nothing.
+
+        Raises:
+            VpcNotFound, SubnetNotFound, PortNotFound: it has been deleted.
+            TransitRangeOverlap: a subnet or custom route of the VPC overlaps 198.19.128.0/17.
+        """
         ...
 
 

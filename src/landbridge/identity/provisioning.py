@@ -1,7 +1,8 @@
 """Make the stored users and projects equal a given list, as a lab file gives it.
 
-The list is the whole truth: what is not in it is removed. Giving the same list again writes nothing, and a password
-that still fits keeps its hash. All changes happen in one transaction, so no request sees half of them.
+The list is the whole truth about what lab files made: of that, what is not in it is removed. What was made by command
+stays, and a list that wants the same names or keys is refused. Giving the same list again writes nothing, and a
+password that still fits keeps its hash. All changes happen in one transaction, so no request sees half of them.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
-from landbridge.control.protocols import Store, WriteTransaction
+from landbridge.control.accounts import AccessKey, AccountOrigin, ProjectRecord, UserRecord
+from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.passwords import PasswordHashes
@@ -46,13 +47,13 @@ class NewUser:
 async def provision(
     store: Store, projects: Sequence[NewProject], users: Sequence[NewUser], *, sealing_key: bytes
 ) -> None:
-    """Make the stored projects and users equal these.
+    """Make the stored projects and users of lab files equal these.
 
     Raises:
-        OperatorError: the lists contradict themselves; nothing was changed.
+        OperatorError: the lists contradict themselves, or what was made by command; nothing was changed.
     """
     _check(projects, users)
-    known_projects, known_users = await store.write(_list)
+    known_projects, known_users = await store.read(_list)
     known_users_by_id = {user.id: user for user in known_users}
     hashes, seal = PasswordHashes(), SecretSeal(sealing_key)
     user_records = await asyncio.gather(
@@ -74,6 +75,7 @@ async def provision(
         return
 
     def write(tx: WriteTransaction) -> None:
+        _refuse_what_was_made_by_command(tx, projects, users)
         for user_id in sorted(outgoing_users):
             tx.remove_user(user_id)
         for project_id in sorted(gone_projects):
@@ -86,9 +88,37 @@ async def provision(
     await store.write(write)
 
 
-def _list(tx: WriteTransaction) -> tuple[Sequence[ProjectRecord], Sequence[UserRecord]]:
-    # In a write transaction although nothing is written: only these list users.
-    return tx.projects(), tx.users()
+def _list(tx: ReadTransaction) -> tuple[Sequence[ProjectRecord], Sequence[UserRecord]]:
+    return (
+        [project for project in tx.projects() if project.origin is AccountOrigin.LAB],
+        [user for user in tx.users() if user.origin is AccountOrigin.LAB],
+    )
+
+
+def _refuse_what_was_made_by_command(
+    tx: ReadTransaction, projects: Sequence[NewProject], users: Sequence[NewUser]
+) -> None:
+    made_projects = [project for project in tx.projects() if project.origin is AccountOrigin.COMMAND]
+    made_users = [user for user in tx.users() if user.origin is AccountOrigin.COMMAND]
+    domain_ids = {one.domain_name: one.domain_id for one in (*made_projects, *made_users)}
+    for one in (*projects, *users):
+        if domain_ids.get(one.domain_name, one.domain_id) != one.domain_id:
+            raise _taken(f"domain {one.domain_name}", "write another one there, or delete its projects and users")
+    taken_projects = {(project.domain_id, project.name) for project in made_projects}
+    for project in projects:
+        if (project.domain_id, project.name) in taken_projects:
+            raise _taken(f"project {project.name}", "write another name there, or `landbridge project delete` it")
+    taken_users = {(user.domain_id, user.name) for user in made_users}
+    taken_keys = {key.access_key for user in made_users for key in user.access_keys}
+    for user in users:
+        if (user.domain_id, user.name) in taken_users:
+            raise _taken(f"user {user.name}", "write another name there, or `landbridge user delete` this one")
+        if user.access_key in taken_keys:
+            raise _taken(f"access key {user.access_key}", "write another one there, or `landbridge key delete` it")
+
+
+def _taken(what: str, advice: str) -> OperatorError:
+    return OperatorError(f"the {what} of the lab file is there already, made by command: {advice}")
 
 
 async def _user_record(user: NewUser, known: UserRecord | None, hashes: PasswordHashes, seal: SecretSeal) -> UserRecord:

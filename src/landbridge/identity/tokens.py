@@ -1,10 +1,11 @@
 """Mint and read the tokens of the built-in identity (contract 8.1).
 
-A token carries all that a request needs to know, signed with HMAC-SHA256, so reading one looks nothing up. The
-price: a removed user's token works until it expires, at most 24 hours. The time comes in as `now`.
-Reading never trusts the token's own header: only the one header that we write is accepted.
+A token carries who somebody is and where they may act, signed with HMAC-SHA256; reading one looks nothing up. Whether
+that is still so is the reader's question: the password mark ends a token with the password that it was got with.
+The time comes in as `now`. Reading never trusts the token's own header: only the one that we write is accepted.
 """
 
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,12 +27,19 @@ _HEADER: Final = jwt.encode({}, bytes(_MINIMUM_KEY_BYTES), algorithm=_ALGORITHM)
 # The last character of a 32-byte signature carries four bits; the other two must be zero, or one token could be
 # written in four ways.
 _SHAPE: Final = re.compile(re.escape(_HEADER) + r"\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
-_CLAIMS: Final = ("sub", "user", "scope", "methods", "iat", "exp", "jti")
+_CLAIMS: Final = ("sub", "user", "scope", "methods", "iat", "exp", "jti", "mark")
+_MARK_HEX_DIGITS: Final = 32
 _INVALID: Final = "the token is not valid: get a new one from POST /v3/auth/tokens"
 
 
 def new_token_facts(
-    user: User, scope: ProjectScope | DomainScope | None, *, methods: tuple[str, ...], now: datetime, audit_id: str
+    user: User,
+    scope: ProjectScope | DomainScope | None,
+    *,
+    methods: tuple[str, ...],
+    now: datetime,
+    audit_id: str,
+    no_later_than: datetime | None = None,
 ) -> TokenFacts:
     """Return what a token issued now says; moments are whole seconds, as tokens write them."""
     issued_at = now.astimezone(UTC).replace(microsecond=0)
@@ -40,9 +48,17 @@ def new_token_facts(
         scope=scope,
         methods=methods,
         issued_at=issued_at,
-        expires_at=issued_at + TOKEN_LIFE,
+        expires_at=min(issued_at + TOKEN_LIFE, no_later_than or datetime.max.replace(tzinfo=UTC)),
         audit_id=audit_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """What a token says, and the mark of the password that stood behind it when it was issued."""
+
+    facts: TokenFacts
+    password_mark: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,12 @@ class TokenSigner:
                 f"the token signing key has {len(self.key)} bytes, it must have at least {_MINIMUM_KEY_BYTES}"
             )
 
-    def mint(self, facts: TokenFacts) -> str:
+    def password_mark(self, password_hash: str) -> str:
+        """Return what stands for a stored password hash in tokens: it changes with the hash and says nothing of it."""
+        # The prefix keeps this use of the key apart from signatures, whose texts begin with the header.
+        return hmac.digest(self.key, b"password-mark:" + password_hash.encode(), "sha256").hex()[:_MARK_HEX_DIGITS]
+
+    def mint(self, facts: TokenFacts, password_mark: str) -> str:
         """Return the signed token that says this."""
         claims: dict[str, Any] = {
             "sub": facts.user.id,
@@ -67,10 +88,11 @@ class TokenSigner:
             "iat": int(facts.issued_at.timestamp()),
             "exp": int(facts.expires_at.timestamp()),
             "jti": facts.audit_id,
+            "mark": password_mark,
         }
         return jwt.encode(claims, self.key, algorithm=_ALGORITHM)
 
-    def read(self, token: str, now: datetime) -> TokenFacts:
+    def read(self, token: str, now: datetime) -> SignedToken:
         """Return what a token says.
 
         Raises:
@@ -87,7 +109,7 @@ class TokenSigner:
         if now >= expires_at:
             raise Unauthenticated("the token has expired: get a new one from POST /v3/auth/tokens")
         name, domain_id, domain_name = claims["user"]
-        return TokenFacts(
+        facts = TokenFacts(
             user=User(claims["sub"], name, DomainId(domain_id), domain_name),
             scope=_scope_from_claim(claims["scope"]),
             methods=tuple(cast("list[str]", claims["methods"])),
@@ -95,6 +117,7 @@ class TokenSigner:
             expires_at=expires_at,
             audit_id=claims["jti"],
         )
+        return SignedToken(facts, claims["mark"])
 
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
         try:
@@ -131,5 +154,9 @@ def _scope_from_claim(claim: Mapping[str, Any] | None) -> ProjectScope | DomainS
         return DomainScope(DomainId(domain_id), domain_name)
     project_id, project_name = claim["project"]
     return ProjectScope(
-        ProjectId(project_id), project_name, DomainId(domain_id), domain_name, frozenset(cast("list[str]", claim["roles"]))
+        ProjectId(project_id),
+        project_name,
+        DomainId(domain_id),
+        domain_name,
+        frozenset(cast("list[str]", claim["roles"])),
     )

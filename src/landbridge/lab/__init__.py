@@ -12,13 +12,15 @@ from landbridge.lab.layout import (
     namespace_name,
     nics,
     projects,
+    public_services,
+    quotas,
     show,
     show_table,
     subnets,
     users,
     vpcs,
 )
-from landbridge.lab.records import HostEntry, Lab, ProjectEntry, SubnetEntry, UserEntry, VpcEntry
+from landbridge.lab.records import HostEntry, Lab, ProjectEntry, PublicServiceEntry, SubnetEntry, UserEntry, VpcEntry
 
 __all__ = [
     "HostEntry",
@@ -27,6 +29,7 @@ __all__ = [
     "LabProject",
     "LabUser",
     "ProjectEntry",
+    "PublicServiceEntry",
     "SubnetEntry",
     "UserEntry",
     "VpcEntry",
@@ -35,6 +38,8 @@ __all__ = [
     "nics",
     "parse_lab",
     "projects",
+    "public_services",
+    "quotas",
     "read_lab",
     "show",
     "show_table",

@@ -5,7 +5,7 @@ instead. A `Lab` that comes out of here can be brought up; passwords and secret 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
@@ -13,6 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from landbridge.domain.naming import REGION_NAME
+from landbridge.domain.networking import NARROWEST_PREFIX, UNUSABLE_RANGES, WIDEST_PREFIX
+from landbridge.domain.resources import QuotaType
+from landbridge.lab import operators, publishing
 from landbridge.lab.document import (
     LabFileError,
     Place,
@@ -31,7 +34,6 @@ from landbridge.lab.records import HostEntry, Lab, ProjectEntry, SubnetEntry, Us
 
 ROLES = ("reader", "member", "admin")
 SMALLEST_MTU, LARGEST_MTU, DEFAULT_MTU = 576, 9000, 1500
-WIDEST_PREFIX, NARROWEST_PREFIX = 8, 29
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _NAME_RULE = "1 to 32 letters, digits, - and _ that begin with a letter or digit"
@@ -39,21 +41,27 @@ _USER_NAME = re.compile(r"[!-~]{1,64}")
 _ACCESS_KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _CIDR = re.compile(r"[0-9.]+/(0|[1-9][0-9]?)")
 _MTU = re.compile(r"[1-9][0-9]{0,4}")
-_NO_NETWORKS = tuple(
-    IPv4Network(cidr) for cidr in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
-)
-"""Ranges whose addresses no kernel routes between hosts."""
+_QUOTA = re.compile(r"0|[1-9][0-9]{0,8}")
 
 _LAB = Shape(
     "lab",
     {"region": "lab-1", "projects": "[{name: acme}]"},
-    {"vpcs": "[{name: acme-vpc, project: acme, cidr: 10.0.0.0/16}]"},
+    {
+        "vpcs": "[{name: acme-vpc, project: acme, cidr: 10.0.0.0/16}]",
+        "public_services": publishing.EXAMPLE,
+        "operators": operators.EXAMPLE,
+    },
 )
 _PROJECT = Shape(
     "project",
     {"name": "acme"},
-    {"domain": "acme", "users": "[{name: acme-admin, password: a secret}]"},
+    {
+        "domain": "acme",
+        "users": "[{name: acme-admin, password: a secret}]",
+        "quotas": "{endpoint_service: 20, endpoint: 50}",
+    },
 )
+_QUOTAS = Shape("quotas", {}, {QuotaType.ENDPOINT_SERVICE: "20", QuotaType.ENDPOINT: "50"})
 _USER = Shape(
     "user",
     {"name": "acme-admin", "password": "a secret"},
@@ -161,9 +169,12 @@ def _lab(file: str, document: Value) -> Lab:
     if not projects:
         place = section.table.values["projects"].place
         raise section.mistake(place, f"projects must not be empty; write {_LAB.example('projects')}")
+    projects = operators.with_operators(section, projects)
     project_names = [project.name for project in projects]
     vpcs = tuple(_vpc(value, project_names, file_wide) for value in section.items("vpcs"))
-    return Lab(region.text, projects, vpcs)
+    host_names = [host.name for vpc in vpcs for subnet in vpc.subnets for host in subnet.hosts]
+    offered = publishing.public_services(section.items("public_services"), host_names)
+    return Lab(region.text, projects, vpcs, offered)
 
 
 def _project(value: Value, file_wide: _FileWide) -> ProjectEntry:
@@ -172,7 +183,28 @@ def _project(value: Value, file_wide: _FileWide) -> ProjectEntry:
     file_wide.projects.take(section, name, "name")
     domain = _name(section, "domain") if "domain" in section.table.values else name
     users = tuple(_user(user, domain.text, file_wide) for user in section.items("users"))
-    return ProjectEntry(name.text, domain.text, users)
+    return ProjectEntry(name.text, domain.text, users, _quotas(section))
+
+
+def _quotas(project: Section) -> Mapping[QuotaType, int]:
+    value = project.table.values.get("quotas")
+    if value is None:
+        return {}
+    if not isinstance(value, Table):
+        raise project.mistake(
+            value.place, f"quotas must have keys with values; write {project.shape.example('quotas')}"
+        )
+    section = as_section(value, _QUOTAS, f"{project.label}: quotas")
+    quotas: dict[QuotaType, int] = {}
+    for type_ in QuotaType:
+        text = section.optional_text(type_)
+        if text is None:
+            continue
+        if _QUOTA.fullmatch(text.text) is None:
+            problem = f"{type_} {shown(text.text)} is no whole number from 0 to 999999999"
+            raise section.mistake(text.place, f"{problem}; write {_QUOTAS.example(type_)}")
+        quotas[type_] = int(text.text)
+    return quotas
 
 
 def _user(value: Value, domain: str, file_wide: _FileWide) -> UserEntry:
@@ -209,6 +241,9 @@ def _roles(user: Section) -> frozenset[str]:
     roles: set[str] = set()
     taken = _Taken()
     for role in user.texts("roles"):
+        if role.text == operators.OPERATOR:
+            problem = "operator is not given here"
+            raise user.mistake(role.place, f"{problem}; write the user's name under operators at the top of the file")
         if role.text not in ROLES:
             close = get_close_matches(role.text, ROLES, n=1)
             advice = close[0] if close else "reader, member or admin"
@@ -231,7 +266,7 @@ def _vpc(value: Value, project_names: list[str], file_wide: _FileWide) -> VpcEnt
         raise section.mistake(project.place, problem)
     cidr_text = section.text("cidr")
     cidr = _network(section, cidr_text, "cidr", "10.0.0.0/16")
-    if not WIDEST_PREFIX <= cidr.prefixlen <= NARROWEST_PREFIX or any(map(cidr.overlaps, _NO_NETWORKS)):
+    if not WIDEST_PREFIX <= cidr.prefixlen <= NARROWEST_PREFIX or any(map(cidr.overlaps, UNUSABLE_RANGES)):
         problem = f"cidr {cidr} must be /{WIDEST_PREFIX} to /{NARROWEST_PREFIX} of ordinary unicast addresses"
         raise section.mistake(cidr_text.place, f"{problem}; write a range such as 10.0.0.0/16")
     routes = _routes(section)

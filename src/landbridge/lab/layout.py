@@ -5,15 +5,17 @@ and a server that is started again finds its own things. A host keeps its port_i
 IP is its address. Records are made here and stored elsewhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from uuid import UUID, uuid5
 
-from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host
+from landbridge.control.public_services import PublicOffer
+from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host, namespace_name
 from landbridge.dataplane.model import Attachment
-from landbridge.domain.ids import DomainId, NicId, ProjectId, SubnetId, VpcId
-from landbridge.domain.resources import Nic, Subnet, Vpc
+from landbridge.domain.ids import DomainId, NicId, ProjectId, ServiceId, SubnetId, VpcId
+from landbridge.domain.networking import mac_of
+from landbridge.domain.resources import Nic, QuotaType, Subnet, Vpc
 from landbridge.lab.records import HostEntry, Lab, SubnetEntry, VpcEntry
 
 _LANDBRIDGE = UUID("13dc9740-cd22-406d-aeba-7ab4056b6eef")
@@ -58,6 +60,11 @@ def projects(lab: Lab) -> tuple[LabProject, ...]:
         )
         for project in lab.projects
     )
+
+
+def quotas(lab: Lab) -> Mapping[ProjectId, Mapping[QuotaType, int]]:
+    """Return the quotas that the file names, of every project; those of most projects are none."""
+    return {_project_id(lab, project.name): project.quotas for project in lab.projects}
 
 
 def users(lab: Lab) -> tuple[LabUser, ...]:
@@ -118,6 +125,28 @@ def nics(lab: Lab) -> tuple[Nic, ...]:
     return tuple(found)
 
 
+def public_services(lab: Lab) -> tuple[PublicOffer, ...]:
+    """Return the services that are offered to everybody, in the order of the file."""
+    places = {host.name: (vpc, subnet, host) for vpc, subnet, host in _hosts(lab)}
+    domains = {project.name: _domain_id(lab, project.domain) for project in lab.projects}
+    offers: list[PublicOffer] = []
+    for service in lab.public_services:
+        vpc, subnet, host = places[service.host]
+        offers.append(
+            PublicOffer(
+                id=ServiceId(str(_uuid(lab, "public-service", vpc.project, service.name))),
+                name=service.name,
+                owner=service.owner,
+                project_id=_project_id(lab, vpc.project),
+                domain_id=domains[vpc.project],
+                vpc_id=_vpc_id(lab, vpc),
+                nic=_nic(lab, vpc, subnet, host),
+                ports=service.ports,
+            )
+        )
+    return tuple(offers)
+
+
 def fabric(lab: Lab) -> Fabric:
     """Return what is to be wired: every subnet with the edge's interface and its hosts."""
     return Fabric(
@@ -138,6 +167,7 @@ def fabric(lab: Lab) -> Fabric:
                         address=host.ip,
                         virtual_addresses=host.vips,
                         mtu=host.mtu,
+                        mac=mac_of(_nic(lab, vpc, subnet, host).id),
                     )
                     for host in subnet.hosts
                 ),
@@ -145,11 +175,6 @@ def fabric(lab: Lab) -> Fabric:
             for vpc, subnet in _subnets(lab)
         ),
     )
-
-
-def namespace_name(region: str, host_name: str) -> str:
-    """Return the name of a host's network namespace: at most 68 characters, since both parts have at most 32."""
-    return f"lb.{region}.{host_name}"
 
 
 def show(lab: Lab) -> dict[str, object]:
@@ -193,6 +218,16 @@ def show(lab: Lab) -> dict[str, object]:
             for vpc, subnet, host in _hosts(lab)
             for nic in (_vip_nic(lab, vpc, subnet, host, vip) for vip in host.vips)
         },
+        "public_services": {
+            offer.name: {
+                "service_id": offer.id,
+                "owner": offer.owner,
+                "project_id": offer.project_id,
+                "port_id": offer.nic.id,
+                "host": offer.nic.name,
+            }
+            for offer in public_services(lab)
+        },
     }
 
 
@@ -214,12 +249,14 @@ def show_table(lab: Lab) -> str:
             (vip_nic.name, where, vip_nic.id)
             for vip_nic in (_vip_nic(lab, vpc, subnet, host, vip) for vip in host.vips)
         )
+    public_rows = [(offer.name, offer.owner, offer.nic.name, offer.id) for offer in public_services(lab)]
     tables = (
         (("PROJECT", "DOMAIN", "PROJECT ID", "DOMAIN ID"), project_rows),
         (("VPC", "PROJECT", "RANGE", "VPC ID"), vpc_rows),
         (("SUBNET", "RANGE", "GATEWAY", "SUBNET ID"), subnet_rows),
         (("HOST", "SUBNET", "ADDRESS", "PORT ID", "NAMESPACE"), host_rows),
         (("VIRTUAL IP", "SUBNET", "PORT ID"), vip_rows),
+        (("PUBLIC SERVICE", "OWNER", "HOST", "SERVICE ID"), public_rows),
     )
     return "\n\n".join([f"region {lab.region}", *(_table(head, rows) for head, rows in tables if rows)]) + "\n"
 
@@ -262,6 +299,7 @@ def _nic(lab: Lab, vpc: VpcEntry, subnet: SubnetEntry, host: HostEntry) -> Nic:
         project_id=_project_id(lab, vpc.project),
         address=host.ip,
         name=host.name,
+        host=host.name,
     )
 
 

@@ -3,8 +3,11 @@
 A `Lab` keeps all rules of docs/reference/lab-file.md; ids are not in it, because `layout` derives them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+
+from landbridge.domain.resources import PortMapping, QuotaType
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class UserEntry:
     name: str
     password: str = field(repr=False)
     roles: frozenset[str]
-    """Of `reader`, `member` and `admin`; never empty."""
+    """Of `reader`, `member` and `admin`, never empty; and `operator` if the file lists the user as one."""
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
     """None exactly when `access_key` is."""
@@ -27,6 +30,8 @@ class ProjectEntry:
     name: str
     domain: str
     users: tuple[UserEntry, ...] = ()
+    quotas: Mapping[QuotaType, int] = field(default_factory=dict[QuotaType, int])
+    """Only those that the file names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,24 @@ class VpcEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicServiceEntry:
+    """An interface service that is offered to everybody."""
+
+    name: str
+    """The full name, unique in the file."""
+    host: str
+    """The name of the host that is its backend."""
+    ports: tuple[PortMapping, ...]
+    """At least one; no server port of a host is in two services."""
+    owner: str
+    """Who offers it, as lists show it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """A whole local cloud."""
 
     region: str
     projects: tuple[ProjectEntry, ...]
     vpcs: tuple[VpcEntry, ...] = ()
+    public_services: tuple[PublicServiceEntry, ...] = ()

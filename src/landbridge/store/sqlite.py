@@ -49,9 +49,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(_READER_COUNT, thread_name_prefix="landbridge-reader")
 
     @classmethod
-    def open(
-        cls, path: Path, *, clock: Clock | None = None, read_only: bool = False, has_server: bool = False
-    ) -> Self:
+    def open(cls, path: Path, *, clock: Clock | None = None, read_only: bool = False, has_server: bool = False) -> Self:
         """Open the database, creating or migrating it unless `read_only`, or `has_server`: a server uses it now.
 
         Raises:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from landbridge.control.accounts import AccessKey, AccountOrigin, ProjectRecord, UserRecord
 from landbridge.domain.errors import OperatorError
 from landbridge.identity.provisioning import NewProject, NewUser, provision
 from landbridge.identity.sealing import Secret, SecretSeal
@@ -75,6 +76,48 @@ async def test_who_is_not_in_the_list_is_removed(store: RecordStore):
     assert store.users_by_id.keys() == {"u2"}
     assert store.projects_by_id.keys() == {ACME.id}
     assert store.users_by_id["u2"].roles == {ACME.id: {"reader"}}
+
+
+async def test_what_was_made_by_command_stays_and_is_not_taken_for_the_lists(store: RecordStore):
+    bob = UserRecord("u9", "bob", "d1", "acme", "$argon2$", {ACME.id: frozenset({"reader"})}, (), AccountOrigin.COMMAND)
+    shop = ProjectRecord("p9", "shop", "d9", "shop", AccountOrigin.COMMAND)
+    store.put_user(bob)
+    store.put_project(shop)
+
+    await provision(store, [ACME], [ACME_ADMIN], sealing_key=SEALING_KEY)
+
+    assert store.users_by_id.keys() == {"u1", "u9"}
+    assert store.users_by_id["u9"] == bob
+    assert store.projects_by_id == {ACME.id: store.projects_by_id[ACME.id], "p9": shop}
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (ProjectRecord("p9", "lab-1", "d1", "acme", AccountOrigin.COMMAND), "project lab-1 of the lab file"),
+        (ProjectRecord("p9", "shop", "d9", "acme", AccountOrigin.COMMAND), "domain acme of the lab file"),
+        (UserRecord("u9", "admin", "d1", "acme", "", {}, (), AccountOrigin.COMMAND), "user admin of the lab file"),
+        (UserRecord("u9", "bob", "d9", "acme", "", {}, (), AccountOrigin.COMMAND), "domain acme of the lab file"),
+        (
+            UserRecord("u9", "bob", "d9", "b", "", {}, (AccessKey("READERACCESSKEY", b""),), AccountOrigin.COMMAND),
+            "access key READERACCESSKEY of the lab file",
+        ),
+    ],
+)
+async def test_a_list_that_wants_what_was_made_by_command_changes_nothing(
+    made: ProjectRecord | UserRecord, complaint: str
+):
+    store = RecordStore()
+    if isinstance(made, UserRecord):
+        store.put_user(made)
+    else:
+        store.put_project(made)
+    before = store.copied()
+
+    with pytest.raises(OperatorError, match=complaint):
+        await provision(store, PROJECTS, USERS, sealing_key=SEALING_KEY)
+
+    assert (store.users_by_id, store.projects_by_id) == (before.users_by_id, before.projects_by_id)
 
 
 async def test_an_access_key_and_a_name_may_pass_from_one_user_to_another(store: RecordStore):

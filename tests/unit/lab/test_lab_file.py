@@ -125,8 +125,8 @@ MISTAKES = [
     ("region: lab-1", "region: lab-1\nregion: lab-2", "2: the key region is already on line 1; write it once"),
     (
         "region: lab-1",
-        "region: lab-1\noperators: []",
-        ("2: lab: there is no key operators; write one of region, projects, vpcs"),
+        "region: lab-1\nmachines: []",
+        ("2: lab: there is no key machines; write one of region, projects, vpcs, public_services, operators"),
     ),
     ("projects:", "project:", "2: lab: there is no key project; write projects"),
     ("  - name: globex", "  - name: acme", "6: project acme: name acme is already on line 3; write another one"),

@@ -12,6 +12,7 @@ from landbridge.lab import Lab, LabFileError, fabric, nics, parse_lab, show, sho
 
 DOCUMENT: dict[str, Any] = {
     "region": "lab-1",
+    "operators": ["acme-admin", {"name": "ops", "domain": "conglomerate"}],
     "projects": [
         {
             "name": "acme",
@@ -25,7 +26,7 @@ DOCUMENT: dict[str, Any] = {
                 }
             ],
         },
-        {"name": "globex", "domain": "conglomerate"},
+        {"name": "globex", "domain": "conglomerate", "users": [{"name": "ops", "password": "secret"}]},
     ],
     "vpcs": [
         {
@@ -43,6 +44,15 @@ DOCUMENT: dict[str, Any] = {
                 },
                 {"name": "db", "cidr": "10.0.1.0/24"},
             ],
+        }
+    ],
+    "public_services": [
+        {
+            "name": "com.example.dns",
+            "type": "interface",
+            "host": "web-1",
+            "owner": "lab",
+            "ports": [{"client_port": 53, "server_port": 53}],
         }
     ],
 }

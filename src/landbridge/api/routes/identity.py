@@ -1,69 +1,56 @@
-"""Routes of the built-in identity, in Keystone's shape (contract 8.1)."""
+"""Routes of the built-in identity, in Keystone's shape (contract 8.1). Where identity is somebody else's, none is here.
 
-from collections.abc import Mapping
-from datetime import datetime
+Whoever proves who they are, by a token of any scope or by a signature, may ask about themselves, and about nobody
+else: a foreign project is as absent as an unknown one.
+"""
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse
 
-from landbridge.api.auth import ApiDep, token_facts
+from landbridge.api import identity_answers as answers
+from landbridge.api.auth import ApiDep, AskerDep, guarded_sign_in, token_facts
+from landbridge.api.identity_presentation import (
+    catalogue,
+    domain_body,
+    list_body,
+    project_body,
+    token_body,
+    user_body,
+)
+from landbridge.api.identity_schemas import TokenRequest, read_login
+from landbridge.api.operations import Parameter, operation
+from landbridge.api.policy import PUBLIC, SIGNED_IN
 from landbridge.api.presentation import Json
-from landbridge.api.requests import parse, read_object
-from landbridge.api.services import Api
-from landbridge.control.accounts import PasswordLogin, TokenFacts
-from landbridge.domain.errors import Forbidden, InvalidParameter, Unauthenticated
+from landbridge.api.requests import Query, read_object
+from landbridge.control.accounts import PasswordLogin, ProjectRecord
+from landbridge.control.protocols import TokenIssuer
+from landbridge.domain.errors import Forbidden, InvalidParameter, RouteNotFound
 
 router = APIRouter(prefix="/v3", tags=["identity"])
 
 _NAME_LIMIT = 255
-_PASSWORD_LIMIT = 4096
+_NAME = Parameter("name", "Only what has exactly this name.")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+async def issuer_of(api: ApiDep) -> TokenIssuer:
+    """Return who gives tokens out here. Asynchronous only because FastAPI runs others in threads.
+
+    Raises:
+        RouteNotFound: nobody; identity is somebody else's.
+    """
+    if api.issuer is None:
+        raise RouteNotFound("identity is not here: sign in at the identity service of this installation")
+    return api.issuer
 
 
-class _Named(_Part):
-    id: StrictStr | None = Field(default=None, max_length=_NAME_LIMIT)
-    name: StrictStr | None = Field(default=None, max_length=_NAME_LIMIT)
+IssuerDep = Annotated[TokenIssuer, Depends(issuer_of)]
 
 
-class _User(_Named):
-    domain: _Named = _Named()
-    password: StrictStr = Field(max_length=_PASSWORD_LIMIT, repr=False)
-
-
-class _Password(_Part):
-    user: _User
-
-
-class _Methods(_Part):
-    methods: list[StrictStr]
-    password: _Password | None = None
-
-
-class _Project(_Named):
-    domain: _Named = _Named()
-
-
-class _Scope(_Part):
-    project: _Project | None = None
-    domain: _Named | None = None
-
-
-class _Auth(_Part):
-    identity: _Methods
-    scope: _Scope | StrictStr | None = None
-
-
-class _TokenRequest(_Part):
-    auth: _Auth
-
-
-@router.get("")
-@router.get("/")
-async def discover(api: ApiDep) -> Json:
+@operation(router, "GET", "", action=PUBLIC, answer=answers.IdentityVersion, error=answers.IdentityError)
+async def discover(issuer: IssuerDep, api: ApiDep) -> Json:
     """Say which identity API this is; clients ask before they log in."""
     return {
         "version": {
@@ -76,89 +63,125 @@ async def discover(api: ApiDep) -> Json:
     }
 
 
-@router.post("/auth/tokens", status_code=201)
-async def issue_token(request: Request, api: ApiDep) -> JSONResponse:
-    """Exchange a password for a token."""
-    token, facts = await api.identity.issue(_login(await read_object(request)))
-    return JSONResponse(_token_body(api, facts), 201, headers={"X-Subject-Token": token})
+@operation(router, "GET", "/", action=PUBLIC, answer=answers.IdentityVersion, error=answers.IdentityError)
+async def discover_with_slash(issuer: IssuerDep, api: ApiDep) -> Json:
+    """Say the same to clients that end the path with a slash."""
+    return await discover(issuer, api)
 
 
-@router.get("/auth/tokens")
-async def show_token(request: Request, api: ApiDep) -> JSONResponse:
-    """Say what a token is good for; users ask about their own tokens."""
-    asker = await token_facts(api, request.headers.get("x-auth-token"))
+@operation(
+    router,
+    "POST",
+    "/auth/tokens",
+    action=PUBLIC,
+    is_sign_in=True,
+    body=TokenRequest,
+    answer=answers.TokenAnswer,
+    status=201,
+    error=answers.IdentityError,
+)
+async def issue_token(request: Request, issuer: IssuerDep, api: ApiDep) -> JSONResponse:
+    """Exchange a password, or an older token, for a token in the header X-Subject-Token."""
+    login = read_login(await read_object(request))
+    if isinstance(login, PasswordLogin):
+        async with guarded_sign_in(request, api):
+            token, facts = await issuer.issue(login)
+    else:
+        # Tokens cannot be guessed, and one that has expired is everyday: it must not use up sign-ins.
+        token, facts = await issuer.issue(login)
+    return JSONResponse(token_body(api, facts), 201, headers={"X-Subject-Token": token})
+
+
+@operation(router, "GET", "/auth/tokens", action=SIGNED_IN, answer=answers.TokenAnswer, error=answers.IdentityError)
+async def show_token(request: Request, issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> JSONResponse:
+    """Say what the token in the header X-Subject-Token is good for; users ask about their own tokens."""
     subject = request.headers.get("x-subject-token")
     if not subject:
         raise InvalidParameter("X-Subject-Token is missing: send the token that the question is about")
     facts = await token_facts(api, subject)
-    if facts.caller.user_id != asker.caller.user_id:
-        raise Forbidden("the token belongs to another user")
-    return JSONResponse(_token_body(api, facts), 200, headers={"X-Subject-Token": subject})
+    if facts.user.id != asker.user.id:
+        raise Forbidden("the token belongs to another user: ask about your own")
+    return JSONResponse(token_body(api, facts), 200, headers={"X-Subject-Token": subject})
 
 
-def _login(document: Mapping[str, object]) -> PasswordLogin:
-    auth = parse(_TokenRequest, document, {}).auth
-    if auth.identity.methods != ["password"] or auth.identity.password is None:
-        raise Unauthenticated("only the method password is known here")
-    user = auth.identity.password.user
-    scope = auth.scope if isinstance(auth.scope, _Scope) else _Scope()
-    project = scope.project
-    project_domain = project.domain if project is not None else None
-    domain = scope.domain or project_domain
-    return PasswordLogin(
-        user_id=user.id,
-        user_name=user.name,
-        user_domain_id=user.domain.id,
-        user_domain_name=user.domain.name,
-        password=user.password,
-        scope_project_id=project.id if project else None,
-        scope_project_name=project.name if project else None,
-        scope_domain_id=domain.id if domain else None,
-        scope_domain_name=domain.name if domain else None,
-    )
+@operation(router, "GET", "/auth/projects", action=SIGNED_IN, answer=answers.Projects, error=answers.IdentityError)
+async def list_own_projects(issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """List the projects in which the asker has a role."""
+    projects = await issuer.projects_of(asker.user)
+    return list_body(api, "projects", "auth/projects", [project_body(api, project) for project in projects])
 
 
-def _token_body(api: Api, facts: TokenFacts) -> Json:
-    caller = facts.caller
-    domain = {"id": caller.domain_id, "name": caller.domain_name}
-    token: Json = {
-        "methods": ["password"],
-        "issued_at": _micros(facts.issued_at),
-        "expires_at": _micros(facts.expires_at),
-        "audit_ids": [facts.audit_id],
-        "user": {
-            "id": caller.user_id,
-            "name": caller.user_name,
-            "domain": domain,
-            "password_expires_at": None,
-        },
-    }
-    if facts.has_project:
-        token |= {
-            "project": {"id": caller.project_id, "name": caller.project_name, "domain": domain},
-            "is_domain": False,
-            "roles": [{"id": role, "name": role} for role in sorted(caller.roles)],
-            "catalog": _catalogue(api, caller.project_id),
-        }
-    return {"token": token}
+@operation(
+    router,
+    "GET",
+    "/auth/domains",
+    action=SIGNED_IN,
+    query=[_NAME],
+    answer=answers.Domains,
+    error=answers.IdentityError,
+)
+async def list_own_domains(request: Request, issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """List the asker's domain: a user belongs to one."""
+    name = Query(request).text("name", _NAME_LIMIT)
+    found = [domain_body(api, asker.user)] if name in {None, asker.user.domain_name} else []
+    return list_body(api, "domains", "auth/domains", found)
 
 
-def _catalogue(api: Api, project_id: str) -> list[Json]:
-    def service(type_: str, name: str, url: str) -> Json:
-        endpoint = {
-            "id": f"{type_}-public",
-            "interface": "public",
-            "region": api.region,
-            "region_id": api.region,
-            "url": url,
-        }
-        return {"id": type_, "type": type_, "name": name, "endpoints": [endpoint]}
+@operation(router, "GET", "/auth/catalog", action=SIGNED_IN, answer=answers.Catalogue, error=answers.IdentityError)
+async def show_catalogue(issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """Say which services there are, for the project of the token, of X-Project-Id, or the signer's only one."""
+    return list_body(api, "catalog", "auth/catalog", catalogue(api, asker.project_id))
 
-    return [
-        service("identity", "iam", f"{api.public_url}/v3"),
-        service("vpcep", "vpcep", f"{api.public_url}/v1/{project_id}"),
+
+@operation(
+    router,
+    "GET",
+    "/projects",
+    action=SIGNED_IN,
+    query=[_NAME, Parameter("domain_id", "Only projects that this domain owns.")],
+    answer=answers.Projects,
+    error=answers.IdentityError,
+)
+async def find_projects(request: Request, issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """Find projects of the asker. The region's name finds the only project of whoever has just one."""
+    query = Query(request)
+    name, domain_id = query.text("name", _NAME_LIMIT), query.text("domain_id", _NAME_LIMIT)
+    projects = [
+        project
+        for project in _named(await issuer.projects_of(asker.user), name, api.region)
+        if domain_id in {None, project.domain_id}
     ]
+    return list_body(api, "projects", "projects", [project_body(api, project) for project in projects])
 
 
-def _micros(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+@operation(
+    router, "GET", "/projects/{project_id}", action=SIGNED_IN, answer=answers.Project, error=answers.IdentityError
+)
+async def show_project(project_id: str, issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """Show one project of the asker."""
+    for project in await issuer.projects_of(asker.user):
+        if project.id == project_id:
+            return {"project": project_body(api, project)}
+    raise RouteNotFound("you have no such project: GET /v3/auth/projects lists yours")
+
+
+@operation(router, "GET", "/users", action=SIGNED_IN, query=[_NAME], answer=answers.Users, error=answers.IdentityError)
+async def find_users(request: Request, issuer: IssuerDep, asker: AskerDep, api: ApiDep) -> Json:
+    """Find the asker, and nobody else."""
+    name = Query(request).text("name", _NAME_LIMIT)
+    found = [user_body(api, asker.user)] if name in {None, asker.user.name} else []
+    return list_body(api, "users", "users", found)
+
+
+def _named(projects: Sequence[ProjectRecord], name: str | None, region: str) -> Sequence[ProjectRecord]:
+    """Return the projects of this name.
+
+    In the cloud each region has a project of the region's name, and SDKs ask for it (contract 8.5). Here projects have
+    names of their own, so that question means the only project, if it is only one.
+    """
+    if name is None:
+        return projects
+    named = [project for project in projects if project.name == name]
+    if not named and name == region and len(projects) == 1:
+        return projects
+    return named
