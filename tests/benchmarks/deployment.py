@@ -42,8 +42,10 @@ region: {region}
 projects:
   - name: acme
     users: [{{name: acme-admin, password: acme-password}}]
+    quotas: {{endpoint_service: 1000}}
   - name: globex
     users: [{{name: globex-admin, password: globex-password}}]
+    quotas: {{endpoint: 100000}}
 vpcs:
   - name: acme-vpc
     project: acme

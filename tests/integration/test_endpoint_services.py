@@ -5,9 +5,15 @@ import re
 
 import pytest
 
+from landbridge.domain.resources import EndpointService
 from tests.integration.conftest import Tenant, World
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+async def services_of(world: World, tenant: Tenant) -> list[EndpointService]:
+    services = await world.store.read(lambda tx: tx.changes_since(0).services)
+    return [service for service in services if service.project_id == tenant.project_id]
 
 
 async def test_the_example_of_the_create_service_page_is_answered_with_all_its_fields(world: World, acme: Tenant):
@@ -220,8 +226,9 @@ async def test_services_on_one_address_share_its_transit_address(world: World, a
     for number in (80, 81):
         await world.available_service(acme, ports=[{"client_port": 80, "server_port": number}])
 
-    services = await world.store.read(lambda tx: tx.changes_since(0).services)
+    services = await services_of(world, acme)
 
+    assert len(services) == 2
     assert len({service.backend.transit_address for service in services}) == 1
 
 
@@ -236,7 +243,7 @@ async def test_the_target_of_a_virtual_ip_is_its_own_address(world: World, acme:
     assert first["vip_port_id"] == vip
     assert first["port_id"] == world.ids["hosts"]["web-2"]["port_id"]
     assert second["server_type"] == "VIP"
-    services = await world.store.read(lambda tx: tx.changes_since(0).services)
+    services = await services_of(world, acme)
     assert {str(service.backend.address) for service in services} == {"10.0.0.30"}
 
 

@@ -72,6 +72,31 @@ class ServiceList(_Answer):
     total_count: int
 
 
+class ServiceName(_Answer):
+    """The short name, as it was sent (contract 3.18)."""
+
+    endpoint_service_name: str
+
+
+class PublicService(_Answer):
+    """A service that is offered to everybody (contract 3.8)."""
+
+    id: str
+    owner: str
+    service_name: str
+    service_type: str
+    created_at: str
+    is_charge: bool
+    enable_policy: bool
+
+
+class PublicServiceList(_Answer):
+    """One page of public services."""
+
+    endpoint_services: list[PublicService]
+    total_count: int
+
+
 class DescribedService(_Answer):
     """What any tenant may know of a service (contract 3.9)."""
 
@@ -107,7 +132,7 @@ class EndpointAnswer(_Answer):
     tags: list[TagAnswer]
     whitelist: list[str]
     enable_whitelist: bool
-    routetables: list[str]
+    routetables: list[str] | None = None
     description: str
     policy_document: dict[str, Any] | None = None
     endpoint_pool_id: str
@@ -120,6 +145,47 @@ class EndpointList(_Answer):
 
     endpoints: list[EndpointAnswer]
     total_count: int
+
+
+class BindingFailure(_Answer):
+    """A route table that could not be bound or unbound."""
+
+    id: str
+    error_message: str
+
+
+class BindingFailures(_Answer):
+    """What went wrong with route tables."""
+
+    bind_failed: list[BindingFailure]
+    unbind_failed: list[BindingFailure]
+
+
+class RouteTables(_Answer):
+    """The route tables of a gateway endpoint (contract 3.26)."""
+
+    routetables: list[str]
+    error: list[BindingFailures] | None = None
+
+
+class QuotaAnswer(_Answer):
+    """How many of something a project has, and may have (contract 4.8)."""
+
+    type: str
+    used: int
+    quota: int
+
+
+class QuotaResources(_Answer):
+    """One quota of each type that was asked for."""
+
+    resources: list[QuotaAnswer]
+
+
+class QuotaList(_Answer):
+    """A project's quotas (contract 3.27)."""
+
+    quotas: QuotaResources
 
 
 class Connection(_Answer):
@@ -158,6 +224,12 @@ class PermissionAnswer(_Answer):
     description: str
 
 
+class Permissions(_Answer):
+    """The permission entries that were created or changed."""
+
+    permissions: list[PermissionAnswer]
+
+
 class PermissionList(_Answer):
     """One page of permission entries."""
 
@@ -170,6 +242,35 @@ class PermissionEntries(_Answer):
 
     permissions: list[str]
     permission_type: str
+
+
+class KeyWithValues(_Answer):
+    """A tag key, and the values it has."""
+
+    key: str
+    values: list[str]
+
+
+class ProjectTags(_Answer):
+    """All tags of a project's services or endpoints (contract 3.28)."""
+
+    tags: list[KeyWithValues]
+
+
+class FoundResource(_Answer):
+    """A resource with the tags it was found by, and its others."""
+
+    resource_id: str
+    resource_name: str
+    tags: list[TagAnswer]
+    resource_detail: None = None
+
+
+class FoundResources(_Answer):
+    """A part of what was found, and how many there are in all (contract 3.30); `count` answers only the number."""
+
+    resources: list[FoundResource] | None = None
+    total_count: int
 
 
 class Link(_Answer):

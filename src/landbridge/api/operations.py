@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from landbridge.api.policy import POLICY, PUBLIC
+from landbridge.api.policy import POLICY, PUBLIC, SIGNED_IN
 from landbridge.domain.errors import OperatorError
 
 ACTION = "x-landbridge-action"
@@ -57,13 +57,15 @@ def operation(
     query: Sequence[Parameter] = (),
     status: int = 200,
     error: type[BaseModel] = ErrorAnswer,
+    is_sign_in: bool = False,
 ) -> Callable[[H], H]:
     """Return a decorator that makes a function the handler of a route.
 
-    `action` is a key of `policy.POLICY`, or `PUBLIC`. `answer` describes the body of a success, `body` that of the
+    `action` is a key of `policy.POLICY`, `SIGNED_IN` or `PUBLIC`; `is_sign_in` says of a public route that it may yet
+    refuse whoever cannot prove who they are. `answer` describes the body of a success, `body` that of the
     request; the function's docstring is what the document says.
     """
-    if action != PUBLIC and action not in POLICY:
+    if action not in {PUBLIC, SIGNED_IN} and action not in POLICY:
         raise OperatorError(f"{method} {path} names the action {action!r}, which the policy does not know")
     extra: dict[str, Any] = {ACTION: action}
     if query:
@@ -90,7 +92,7 @@ def operation(
             methods=[method],
             status_code=status,
             response_model=None,
-            responses=_responses(status, answer, error, is_public=action == PUBLIC),
+            responses=_responses(status, answer, error, is_public=action == PUBLIC and not is_sign_in),
             openapi_extra=extra,
             operation_id=handler.__name__,
         )
@@ -118,6 +120,7 @@ _ERRORS = {
     403: "The caller is known and not allowed to do this.",
     404: "There is no such thing for this caller.",
     405: "The path has no such method.",
+    409: "What is there already, or who uses it, forbids it.",
     500: "Something is wrong on our side: quote the request id.",
     503: "Whoever knows the users cannot be asked now.",
 }

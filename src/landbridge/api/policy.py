@@ -14,6 +14,8 @@ _CHANGE = frozenset({MEMBER, ADMIN, OPERATOR})
 
 PUBLIC = "public"
 """What a route says that needs no role in a project: versions, sign-in, the API's own description."""
+SIGNED_IN = "signed-in"
+"""What a route says that answers anybody who proves who they are, about themselves: the rest of identity."""
 
 POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
     {

@@ -1,10 +1,12 @@
 """Write resources as the wire shows them (contract section 4)."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from landbridge.api.problems import failure_items
 from landbridge.control.endpoints import CUT_SECONDS
+from landbridge.control.quotas import Quota
 from landbridge.domain.errors import CutOverdue
 from landbridge.domain.lifecycle import EndpointStatus, endpoint_status, service_status, shows_address
 from landbridge.domain.naming import endpoint_dns_name
@@ -51,7 +53,7 @@ def service_body(service: EndpointService, connection_count: int) -> Json:
         "tags": _tags(service.tags),
         "description": service.description,
         "connection_count": connection_count,
-        "enable_policy": False,
+        "enable_policy": service.enable_policy,
         "supported_editions": ["basic"],
         "public_border_group": BORDER_GROUP,
         "error": failure_items([service.last_error] if service.last_error else []),
@@ -68,6 +70,26 @@ def created_service_body(service: EndpointService) -> Json:
     return body
 
 
+def changed_service_body(service: EndpointService, connection_count: int) -> Json:
+    """Return a service as the answer to a change shows it: without `error`, as after its creation (contract 3.6)."""
+    body = service_body(service, connection_count)
+    del body["error"]
+    return body
+
+
+def public_service_body(service: EndpointService) -> Json:
+    """Return what the list of public services shows (contract 3.8)."""
+    return {
+        "id": service.id,
+        "owner": service.public_owner or "",
+        "service_name": service.name,
+        "service_type": "interface",
+        "created_at": moment(service.created_at),
+        "is_charge": False,
+        "enable_policy": service.enable_policy,
+    }
+
+
 def described_service_body(service: EndpointService) -> Json:
     """Return what any tenant may know about a service (contract 3.9)."""
     return {
@@ -77,7 +99,7 @@ def described_service_body(service: EndpointService) -> Json:
         "created_at": moment(service.created_at),
         "is_charge": False,
         "public_border_group": BORDER_GROUP,
-        "enable_policy": False,
+        "enable_policy": service.enable_policy,
     }
 
 
@@ -112,7 +134,21 @@ def endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: st
         body["ip"] = str(endpoint.address)
     if endpoint.enable_dns and endpoint_status(endpoint) is EndpointStatus.ACCEPTED:
         body["dns_names"] = [endpoint_dns_name(endpoint.id, region, dns_domain)]
+    if endpoint.policy_document is not None:
+        body["policy_document"] = json.loads(endpoint.policy_document)
     return body
+
+
+def changed_endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: str) -> Json:
+    """Return an endpoint as the answer to a change of its access shows it: without `routetables` (contract 3.22)."""
+    body = endpoint_body(endpoint, now, region, dns_domain)
+    del body["routetables"]
+    return body
+
+
+def quota_body(quota: Quota) -> Json:
+    """Return a quota; `used` is never shown above it, as it may be after a quota was lowered (contract 4.8)."""
+    return {"type": quota.type.value, "used": min(quota.used, quota.limit), "quota": quota.limit}
 
 
 def connection_body(endpoint: Endpoint, now: datetime) -> Json:

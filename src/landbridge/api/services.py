@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass
 
+from landbridge.api.limits import RequestLimits
 from landbridge.control.connections import Connections
+from landbridge.control.endpoint_changes import EndpointChanges
 from landbridge.control.endpoint_services import EndpointServices
 from landbridge.control.endpoints import Endpoints
+from landbridge.control.networks import Networks
+from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
 from landbridge.control.protocols import Clock, Identity, TokenIssuer
+from landbridge.control.quotas import Quotas
+from landbridge.control.route_tables import RouteTables
+from landbridge.control.service_changes import ServiceChanges
+from landbridge.control.tagging import Tagging
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,15 @@ class Api:
     identity: Identity
     issuer: TokenIssuer | None
     """What stands behind `/v3`; None where identity is somebody else's, and `/v3` is not here then."""
+    limits: RequestLimits
     endpoint_services: EndpointServices
+    service_changes: ServiceChanges
     endpoints: Endpoints
+    endpoint_changes: EndpointChanges
     connections: Connections
     permissions: Permissions
+    networks: Networks
+    nics: Nics
+    route_tables: RouteTables
+    quotas: Quotas
+    tagging: Tagging

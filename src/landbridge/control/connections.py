@@ -1,4 +1,4 @@
-"""Let a provider list, accept and reject the connections of its services (contract 3.10, 3.11)."""
+"""Let a provider list, accept, reject and describe the connections of its services (contract 3.10 to 3.12)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,9 +9,19 @@ from landbridge.control.endpoints import CUT_SECONDS, CutWatch
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import ConnectionQuery
 from landbridge.control.settlements import Settlements, Wakeups
-from landbridge.domain.errors import EndpointDeleting, EndpointNotFound, OtherServicesEndpoint
+from landbridge.domain.errors import (
+    BatchTooLong,
+    EndpointDeleting,
+    EndpointNotFound,
+    InvalidParameter,
+    OtherServicesEndpoint,
+)
 from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
 from landbridge.domain.resources import Admission, Endpoint
+from landbridge.domain.validation import check_description
+
+DESCRIPTIONS_LIMIT = 500
+"""Connections that are described in one request; the contract names no number."""
 
 
 class Connections:
@@ -82,6 +92,36 @@ class Connections:
                 return replace(endpoint, cut_requested_at=None)
             self._watch.cut_overdue(endpoint)
             return endpoint
+
+    async def describe(
+        self, project_id: ProjectId, service_id: ServiceId, descriptions: Sequence[tuple[EndpointId, str]]
+    ) -> Sequence[Endpoint]:
+        """Give connections the provider's own text, all of them or none, and return them in the order given.
+
+        Consumers do not see it: not even their endpoints' time of change moves.
+
+        Raises:
+            InvalidParameter: no connection is named, one is named twice, or a description is not fit.
+            BatchTooLong: more than 500 connections are named.
+            ServiceNotFound, EndpointNotFound, OtherServicesEndpoint, EndpointDeleting: see contract 6.2.
+        """
+        if not descriptions:
+            raise InvalidParameter("connections must name at least one connection")
+        if len(descriptions) > DESCRIPTIONS_LIMIT:
+            raise BatchTooLong(f"connections names {len(descriptions)} of them: send {DESCRIPTIONS_LIMIT} at most")
+        checked = {id_: check_description(text) for id_, text in descriptions}
+        if len(checked) < len(descriptions):
+            raise InvalidParameter("connections must name each connection once")
+
+        def work(tx: WriteTransaction) -> Sequence[Endpoint]:
+            described: list[Endpoint] = []
+            for id_, text in checked.items():
+                endpoint = _connection(tx, project_id, service_id, id_)
+                tx.put_connection_description(id_, text)
+                described.append(replace(endpoint, connection_description=text))
+            return described
+
+        return await self._store.write(work)
 
 
 def accept(endpoint: Endpoint, now: datetime) -> Endpoint:

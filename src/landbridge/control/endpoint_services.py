@@ -1,18 +1,16 @@
-"""Create, list, show and delete endpoint services (contract 3.3 to 3.7)."""
+"""Create, list, show and delete endpoint services (contract 3.3 to 3.5, 3.7 to 3.9); `service_changes` changes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
+from landbridge.control.backends import find_backend
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
-from landbridge.control.queries import ServiceQuery
+from landbridge.control.queries import PublicServiceQuery, ServiceQuery
+from landbridge.control.quotas import Quotas
 from landbridge.control.settlements import Wakeups
 from landbridge.domain.errors import (
     Forbidden,
     InvalidParameter,
-    InvalidVipPortId,
-    PortNotFound,
-    PortNotInVpc,
     ServiceInUse,
     ServiceNotFound,
     VpcNotFound,
@@ -20,11 +18,10 @@ from landbridge.domain.errors import (
 from landbridge.domain.ids import IdSource, NicId, PoolId, ProjectId, ServiceId, VpcId
 from landbridge.domain.naming import check_short_name, full_service_name
 from landbridge.domain.resources import (
-    Backend,
     Caller,
     EndpointService,
-    Nic,
     PortMapping,
+    QuotaType,
     ServerType,
     Tag,
     TcpProxy,
@@ -53,6 +50,7 @@ class NewService:
     tcp_proxy: TcpProxy = TcpProxy.CLOSE
     description: str = ""
     tags: Sequence[Tag] = ()
+    enable_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +73,7 @@ class EndpointServices:
         wakeups: Wakeups,
         region: str,
         pool_id: PoolId,
+        quotas: Quotas,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -83,6 +82,7 @@ class EndpointServices:
         self._wakeups = wakeups
         self._region = region
         self._pool_id = pool_id
+        self._quotas = quotas
 
     async def create(self, caller: Caller, wish: NewService) -> EndpointService:
         """Store a new service; the data plane follows by itself.
@@ -96,12 +96,16 @@ class EndpointServices:
         tags = check_tags(wish.tags)
         description = check_description(wish.description)
         vpc = await self._provider_vpc(caller, wish.vpc_id)
-        nic, target = await self._backend_nics(caller, vpc, wish)
+        found = await find_backend(
+            self._directory, caller.project_id, vpc.id, wish.server_type, wish.port_id, wish.vip_port_id
+        )
         service_id = ServiceId(self._ids.new())
         now = self._clock.now()
 
         def work(tx: WriteTransaction) -> EndpointService:
-            transit = tx.claim_target_address(self._pool_id, vpc.id, target.address)
+            self._quotas.check(tx, caller.project_id, QuotaType.ENDPOINT_SERVICE)
+            self._directory.recheck(tx, vpc.id, nic_ids=found.nic_ids)
+            transit = tx.claim_target_address(self._pool_id, vpc.id, found.address)
             service = EndpointService(
                 id=service_id,
                 project_id=caller.project_id,
@@ -109,7 +113,7 @@ class EndpointServices:
                 pool_id=self._pool_id,
                 name=full_service_name(self._region, short_name, service_id),
                 vpc_id=vpc.id,
-                backend=_backend(wish, nic, target, transit),
+                backend=found.at(transit),
                 ports=ports,
                 approval_enabled=wish.approval_enabled,
                 tcp_proxy=wish.tcp_proxy,
@@ -117,6 +121,7 @@ class EndpointServices:
                 tags=tags,
                 created_at=now,
                 updated_at=now,
+                enable_policy=wish.enable_policy,
             )
             tx.add_service(service)
             tx.claim_server_ports(service)
@@ -135,6 +140,10 @@ class EndpointServices:
 
         services, total, counts = await self._store.read(look)
         return [ListedService(service, counts.get(service.id, 0)) for service in services], total
+
+    async def list_public(self, query: PublicServiceQuery) -> tuple[Sequence[EndpointService], int]:
+        """Return one page of the services that are offered to everybody and the number of all matches."""
+        return await self._store.read(lambda tx: tx.public_services(query))
 
     async def show(self, project_id: ProjectId, id_: ServiceId) -> ListedService:
         """Return one service of a project.
@@ -158,9 +167,8 @@ class EndpointServices:
         """
         if (id_ is None) is (name is None):
             raise InvalidParameter("give either id or endpoint_service_name")
-        wanted = id_ if id_ is not None else ServiceId((name or "").rpartition(".")[2])
-        service = await self._store.read(lambda tx: tx.service(wanted))
-        if service is None or service.delete_requested_at is not None or name not in {None, service.name}:
+        service = await self._store.read(lambda tx: _described(tx, id_, name))
+        if service is None or service.delete_requested_at is not None:
             raise ServiceNotFound(f"there is no endpoint service {id_ or name}")
         return service
 
@@ -169,12 +177,13 @@ class EndpointServices:
 
         Raises:
             ServiceNotFound: unknown, or of another project.
+            Forbidden: it is a public service.
             ServiceInUse: endpoints are connected or being connected.
         """
         now = self._clock.now()
 
         def work(tx: WriteTransaction) -> None:
-            service = own_service(tx, project_id, id_)
+            service = own_service_to_change(tx, project_id, id_)
             if service.delete_requested_at is not None:
                 return
             if connected := tx.connection_counts([id_]).get(id_, 0):
@@ -194,32 +203,6 @@ class EndpointServices:
         check_transit_range_is_free(vpc, await self._directory.subnets(vpc_id))
         return vpc
 
-    async def _backend_nics(self, caller: Caller, vpc: Vpc, wish: NewService) -> tuple[Nic, Nic]:
-        """Return the NIC that was named, and the one whose address packets are sent to."""
-        nic = await self._own_nic(caller, wish.port_id)
-        if nic is None:
-            raise PortNotFound(f"port_id {wish.port_id} does not exist in this project")
-        if nic.vpc_id != vpc.id:
-            raise PortNotInVpc(f"port_id {nic.id} is not in VPC {vpc.id}")
-        vip = None
-        if wish.vip_port_id is not None:
-            vip = await self._own_nic(caller, wish.vip_port_id)
-            if vip is None or vip.vpc_id != vpc.id or not vip.is_virtual_ip:
-                raise InvalidVipPortId(f"vip_port_id {wish.vip_port_id} is no virtual IP of VPC {vpc.id}")
-        if wish.server_type is not ServerType.VIP:
-            return nic, nic
-        if vip is not None:
-            return nic, vip
-        if not nic.is_virtual_ip:
-            raise InvalidVipPortId(
-                f"port_id {nic.id} is no virtual IP: give the virtual IP's port as vip_port_id or as port_id"
-            )
-        return nic, nic
-
-    async def _own_nic(self, caller: Caller, id_: NicId) -> Nic | None:
-        nic = await self._directory.nic(id_)
-        return nic if nic is not None and nic.project_id == caller.project_id else None
-
 
 def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> EndpointService:
     """Return a service of the project.
@@ -233,19 +216,29 @@ def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> E
     return service
 
 
+def own_service_to_change(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> EndpointService:
+    """Return a service of the project that the project may change.
+
+    Raises:
+        ServiceNotFound: unknown, or of another project; the two cannot be told apart.
+        Forbidden: it is a public service, which the operator publishes; the project only has its backend.
+    """
+    service = own_service(tx, project_id, id_)
+    if service.public_owner is not None:
+        raise Forbidden(f"endpoint service {id_} is a public one: only the operator changes it, where it was published")
+    return service
+
+
+def _described(tx: ReadTransaction, id_: ServiceId | None, name: str | None) -> EndpointService | None:
+    if name is None:
+        return None if id_ is None else tx.service(id_)
+    # A tenant's full name ends in the id; a public service's never does.
+    service = tx.service(ServiceId(name.rpartition(".")[2]))
+    return service if service is not None and service.name == name else tx.public_service(name)
+
+
 def _check_service_type(service_type: str) -> None:
     if service_type.lower() == "gateway":
         raise Forbidden("services of type gateway are the operator's: create one of type interface")
     if service_type.lower() != "interface":
         raise InvalidParameter("service_type must be interface")
-
-
-def _backend(wish: NewService, nic: Nic, target: Nic, transit: IPv4Address) -> Backend:
-    return Backend(
-        server_type=wish.server_type,
-        nic_id=nic.id,
-        vip_nic_id=wish.vip_port_id if wish.server_type is ServerType.VIP else None,
-        subnet_id=target.subnet_id,
-        address=target.address,
-        transit_address=transit,
-    )

@@ -35,6 +35,15 @@ class ServiceQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicServiceQuery:
+    """Filters of contract 3.8; None does not filter."""
+
+    name_contains: str | None = None
+    id: str | None = None
+    page: Page = field(default_factory=Page)
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointQuery:
     """Filters of contract 3.20; None does not filter."""
 

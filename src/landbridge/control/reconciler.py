@@ -22,6 +22,7 @@ from landbridge.control.round import (
     needs_writing,
     outcomes,
     read_scope,
+    settled,
     wanted,
     write_outcome,
 )
@@ -80,8 +81,8 @@ def removes_too_much(plan: Plan, asked_for: Collection[WiredId], wired_count: in
 
 def drift(plan: Plan, rows: Mapping[WiredId, EndpointService | Endpoint]) -> Collection[WiredId]:
     """Return what a sweep has to change though nobody asked for a change since it was last reached."""
-    settled = {id_ for id_, row in rows.items() if row.observed_generation == row.generation and row.last_error is None}
-    repaired = [step.wired.id for step in plan.ensures if step.wired.id in settled]
+    reached = {id_ for id_, row in rows.items() if row.observed_generation == row.generation and row.last_error is None}
+    repaired = [step.wired.id for step in plan.ensures if step.wired.id in reached]
     return [*repaired, *(step.id for step in plan.removals if step.id not in rows)]
 
 
@@ -197,10 +198,9 @@ class Reconciler:
             await self._store.write(partial(_write_all, outcomes=to_write))
         now = self._clock.now()
         for outcome in results:
-            row = outcome.row
             self._schedule(outcome)
-            if isinstance(row, Endpoint) and (outcome.failure is None or outcome.is_unwired):
-                self._settlements.settle(row.id, row.generation)
+        for row in settled(results):
+            self._settlements.settle(row.id, row.generation)
         for outcome in to_write:
             self._observer.observed(outcome, max(0.0, (now - outcome.row.updated_at).total_seconds()))
 

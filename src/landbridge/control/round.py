@@ -97,6 +97,21 @@ def outcomes(
     return results
 
 
+def settled(results: Collection[Outcome]) -> Sequence[EndpointService | Endpoint]:
+    """Return the rows of a round of which nothing is carried any more that is not wanted.
+
+    A service's change is one of all its endpoints: while one of them stands as it was, the service is not there yet.
+    """
+    behind = {
+        outcome.row.service_id for outcome in results if isinstance(outcome.row, Endpoint) and _is_behind(outcome)
+    }
+    return [outcome.row for outcome in results if not _is_behind(outcome) and outcome.row.id not in behind]
+
+
+def _is_behind(outcome: Outcome) -> bool:
+    return outcome.failure is not None and not outcome.is_unwired
+
+
 def needs_writing(outcome: Outcome) -> bool:
     """Say whether the row's facts change by this outcome; most rows of a sweep need no write."""
     row = outcome.row

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from landbridge.domain.ids import EndpointId
+from landbridge.dataplane.model import WiredId
 
 
 class Wakeups:
@@ -34,7 +34,7 @@ class Wakeups:
 
 
 class Waiter:
-    """Somebody who waits for one endpoint."""
+    """Somebody who waits for one endpoint or service."""
 
     def __init__(self) -> None:
         self._reached = 0
@@ -58,13 +58,13 @@ class Waiter:
 
 
 class Settlements:
-    """Who waits for which endpoint."""
+    """Who waits for which endpoint or service."""
 
     def __init__(self) -> None:
-        self._waiters: defaultdict[EndpointId, set[Waiter]] = defaultdict(set)
+        self._waiters: defaultdict[WiredId, set[Waiter]] = defaultdict(set)
 
     @contextmanager
-    def expect(self, id_: EndpointId) -> Generator[Waiter]:
+    def expect(self, id_: WiredId) -> Generator[Waiter]:
         """Register before writing, so that a round that is faster than the writer is not missed."""
         waiter = Waiter()
         self._waiters[id_].add(waiter)
@@ -75,7 +75,7 @@ class Settlements:
             if not self._waiters[id_]:
                 del self._waiters[id_]
 
-    def settle(self, id_: EndpointId, generation: int) -> None:
-        """Tell everybody who waits for the endpoint."""
+    def settle(self, id_: WiredId, generation: int) -> None:
+        """Tell everybody who waits for the endpoint or service."""
         for waiter in self._waiters.get(id_, ()):
             waiter.tell(generation)

@@ -33,10 +33,10 @@ def permission_type(entry: str) -> PermissionType:
 def may_connect(service: EndpointService, entries: Iterable[str], domain_id: DomainId) -> bool:
     """Say whether a domain may create endpoints of a service.
 
-    The owner's own domain needs no entry (contract 14, decision 4). Built-in identity knows no
-    organisations, so an organisation path matches nobody.
+    A public service is for everybody. The owner's own domain needs no entry (contract 14, decision 4). Built-in
+    identity knows no organisations, so an organisation path matches nobody.
     """
-    if domain_id == service.domain_id:
+    if service.public_owner is not None or domain_id == service.domain_id:
         return True
     wanted = {EVERYBODY, "iam:domain::*", f"iam:domain::{domain_id}"}
     return any(entry in wanted for entry in entries)

@@ -15,6 +15,7 @@ DomainId = NewType("DomainId", str)
 VpcId = NewType("VpcId", str)
 SubnetId = NewType("SubnetId", str)
 NicId = NewType("NicId", str)
+RouteTableId = NewType("RouteTableId", str)
 PoolId = NewType("PoolId", str)
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

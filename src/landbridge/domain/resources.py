@@ -17,6 +17,7 @@ from landbridge.domain.ids import (
     PermissionId,
     PoolId,
     ProjectId,
+    RouteTableId,
     ServiceId,
     SubnetId,
     VpcId,
@@ -183,6 +184,13 @@ class Permission:
     created_at: datetime
 
 
+class Origin(StrEnum):
+    """Who made a network of the built-in directory, and so who alone may change it."""
+
+    LAB = "lab"
+    API = "api"
+
+
 @dataclass(frozen=True, slots=True)
 class Vpc:
     """A virtual private cloud, as the directory knows it."""
@@ -192,7 +200,12 @@ class Vpc:
     name: str
     cidr: IPv4Network
     routes: tuple[IPv4Network, ...] = ()
-    """Destinations of custom routes."""
+    """Destinations of custom routes, of all its route tables."""
+    description: str = ""
+    origin: Origin = Origin.LAB
+    created_at: datetime | None = None
+    """None where the directory does not know it."""
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +219,23 @@ class Subnet:
     gateway: IPv4Address
     mtu: int = 1500
     """Bytes of the largest IPv4 packet that the edge's interface in this subnet carries."""
+    description: str = ""
+    dhcp_enabled: bool = True
+    dns_servers: tuple[IPv4Address, ...] = ()
+    route_table_id: RouteTableId | None = None
+    """None: the VPC's default route table."""
+    origin: Origin = Origin.LAB
+    created_at: datetime | None = None
+    """None where the directory does not know it."""
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPair:
+    """An address that a NIC may use beside its own; a virtual IP, mostly."""
+
+    address: IPv4Network
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +249,38 @@ class Nic:
     address: IPv4Address
     name: str
     is_virtual_ip: bool = False
+    device_owner: str = ""
+    address_pairs: tuple[AddressPair, ...] = ()
+    host: str | None = None
+    """Name of the lab's host that has it, unique in the region; None for a virtual IP."""
+    origin: Origin = Origin.LAB
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A custom route of a route table, kept as it was sent; only the destination means something to us."""
+
+    destination: IPv4Network
+    kind: str
+    """`type` on the wire; `LAB_ROUTE` for one that the lab file names."""
+    next_hop: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table of a VPC; each VPC has one that is the default."""
+
+    id: RouteTableId
+    vpc_id: VpcId
+    project_id: ProjectId
+    name: str
+    is_default: bool
+    routes: tuple[Route, ...] = ()
+    description: str = ""
+    created_at: datetime | None = None
+    """None where the directory does not know it."""
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,10 +118,10 @@ def check_description(text: str) -> str:
     return text
 
 
-def check_whitelist(entries: Sequence[str]) -> tuple[IPv4Network, ...]:
+def check_whitelist(entries: Sequence[str], limit: int = WHITELIST_LIMIT) -> tuple[IPv4Network, ...]:
     """Return the clients that a consumer lets use an endpoint (contract 9.9)."""
-    if len(entries) > WHITELIST_LIMIT:
-        raise TooManyWhitelistEntries(f"{len(entries)} whitelist entries: at most {WHITELIST_LIMIT} are allowed")
+    if len(entries) > limit:
+        raise TooManyWhitelistEntries(f"{len(entries)} whitelist entries: at most {limit} are allowed")
     networks: list[IPv4Network] = []
     for entry in entries:
         try:

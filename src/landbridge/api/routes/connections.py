@@ -1,30 +1,29 @@
-"""Routes of connections and permissions: operations 10, 11, 13 and 14 of the contract."""
+"""Routes of connections: operations 10 to 12 of the contract."""
 
 from fastapi import APIRouter, Request
 
 from landbridge.api import answers
 from landbridge.api.auth import ApiDep, CallerDep
+from landbridge.api.connection_schemas import (
+    ConnectionActionBody,
+    ConnectionDescriptionsBody,
+    connection_action,
+    connection_descriptions,
+)
 from landbridge.api.operations import Parameter, operation
 from landbridge.api.parameters import choice, exactly, paging
-from landbridge.api.presentation import Json, connection_body, permission_body
+from landbridge.api.presentation import Json, connection_body
 from landbridge.api.requests import Query, read_object
-from landbridge.api.schemas import ConnectionActionBody, PermissionActionBody, connection_action, permission_action
-from landbridge.control.queries import ConnectionQuery, PermissionQuery
+from landbridge.control.queries import ConnectionQuery
 from landbridge.domain.errors import InvalidMarker, InvalidStatusFilter
 from landbridge.domain.ids import ServiceId
 from landbridge.domain.lifecycle import EndpointStatus
-
-PERMISSION_PAGE_LIMIT = 500
 
 _CONNECTIONS = (
     exactly("id", "endpoint"),
     Parameter("marker_id", "The endpoint with this marker.", {"type": "integer", "minimum": 0}),
     Parameter("status", "Only connections with this status.", choice(*EndpointStatus)),
     *paging(),
-)
-_PERMISSIONS = (
-    Parameter("permission", "A part of the entry.", {"type": "string", "maxLength": 1200}),
-    *paging(PERMISSION_PAGE_LIMIT),
 )
 
 router = APIRouter(prefix="/v1/{project_id}/vpc-endpoint-services/{service_id}", tags=["connections"])
@@ -70,36 +69,19 @@ async def accept_or_reject(service_id: str, request: Request, caller: CallerDep,
 
 
 @operation(
-    router, "GET", "/permissions", action="vpcep:permissions:list", answer=answers.PermissionList, query=_PERMISSIONS
-)
-async def list_permissions(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
-    """List who may connect to an endpoint service."""
-    query = Query(request)
-    permissions, total = await api.permissions.list(
-        caller.project_id,
-        PermissionQuery(
-            ServiceId(service_id),
-            permission_contains=query.text("permission", longest=1200),
-            page=query.page(longest=PERMISSION_PAGE_LIMIT),
-        ),
-    )
-    return {"permissions": [permission_body(item) for item in permissions], "total_count": total}
-
-
-@operation(
     router,
-    "POST",
-    "/permissions/action",
-    action="vpcep:permissions:update",
-    answer=answers.PermissionEntries,
-    body=PermissionActionBody,
+    "PUT",
+    "/connections/description",
+    action="vpcep:connections:update",
+    answer=answers.Connections,
+    body=ConnectionDescriptionsBody,
 )
-async def add_or_remove_permissions(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
-    """Add or remove permissions."""
-    action, entries = permission_action(await read_object(request))
-    change = api.permissions.add if action == "add" else api.permissions.remove
-    kind = await change(caller.project_id, ServiceId(service_id), entries)
-    return {"permissions": entries, "permission_type": kind.value}
+async def describe_connections(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
+    """Give connections the provider's own text, all of them or none; consumers do not see it."""
+    descriptions = connection_descriptions(await read_object(request))
+    described = await api.connections.describe(caller.project_id, ServiceId(service_id), descriptions)
+    now = api.clock.now()
+    return {"connections": [connection_body(item, now) for item in described]}
 
 
 def _marker(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Routes of endpoint services: operations 3, 4, 5, 7 and 9 of the contract."""
+"""Routes of endpoint services: operations 3 to 9 and 18 of the contract."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -6,21 +6,42 @@ from landbridge.api import answers
 from landbridge.api.auth import ApiDep, CallerDep
 from landbridge.api.operations import Parameter, operation
 from landbridge.api.parameters import SERVICE_NAME, choice, exactly, paging
-from landbridge.api.presentation import Json, created_service_body, described_service_body, service_body
+from landbridge.api.presentation import (
+    BORDER_GROUP,
+    Json,
+    changed_service_body,
+    created_service_body,
+    described_service_body,
+    public_service_body,
+    service_body,
+)
 from landbridge.api.requests import Query, read_object
-from landbridge.api.schemas import ServiceBody, new_service
-from landbridge.control.queries import ServiceQuery
-from landbridge.domain.errors import InvalidStatusFilter
+from landbridge.api.service_schemas import (
+    ServiceBody,
+    ServiceChangeBody,
+    ServiceNameBody,
+    new_service,
+    service_change,
+    service_name,
+)
+from landbridge.control.queries import PublicServiceQuery, ServiceQuery
+from landbridge.control.service_changes import ServiceChange
+from landbridge.domain.errors import InvalidNetType, InvalidStatusFilter
 from landbridge.domain.ids import ServiceId
 from landbridge.domain.lifecycle import ServiceStatus
+from landbridge.domain.naming import short_name_of
+from landbridge.domain.resources import ServerType
 
 _LIST = (
     SERVICE_NAME,
     exactly("id", "service"),
     Parameter("status", "Only services with this status.", choice(*ServiceStatus)),
-    Parameter("server_type", "Only backends of this kind.", choice("VM", "VIP", "LB")),
+    Parameter("server_type", "Only backends of this kind.", choice(*ServerType)),
+    Parameter("net_type", "The same as server_type.", choice(*ServerType)),
+    Parameter("public_border_group", f"All services are in {BORDER_GROUP}: any other one has none."),
     *paging(),
 )
+_PUBLIC = (SERVICE_NAME, exactly("id", "service"), *paging())
 _DESCRIBE = (
     Parameter("id", "The service's id; give this or the name."),
     Parameter("endpoint_service_name", "The service's full name; give this or the id."),
@@ -43,18 +64,31 @@ async def list_services(request: Request, caller: CallerDep, api: ApiDep) -> Jso
     status = query.text("status")
     if status is not None and status not in set(ServiceStatus):
         raise InvalidStatusFilter("status must be creating, available, failed or deleting")
-    listed, total = await api.endpoint_services.list(
-        ServiceQuery(
-            caller.project_id,
-            name_contains=query.text("endpoint_service_name"),
-            id=query.text("id"),
-            status=ServiceStatus(status) if status else None,
-            server_type=query.text("server_type"),
-            page=query.page(),
-        )
+    server_types = _server_types(query)
+    wanted = ServiceQuery(
+        caller.project_id,
+        name_contains=query.text("endpoint_service_name"),
+        id=query.text("id"),
+        status=ServiceStatus(status) if status else None,
+        server_type=next(iter(server_types), None),
+        page=query.page(),
     )
+    if len(server_types) > 1 or query.text("public_border_group") not in {None, BORDER_GROUP}:
+        return {"endpoint_services": [], "total_count": 0}
+    listed, total = await api.endpoint_services.list(wanted)
     bodies = [service_body(item.service, item.connection_count) for item in listed]
     return {"endpoint_services": bodies, "total_count": total}
+
+
+@operation(router, "GET", "/public", action="vpcep:pubEpservices:list", answer=answers.PublicServiceList, query=_PUBLIC)
+async def list_public_services(request: Request, caller: CallerDep, api: ApiDep) -> Json:
+    """List the services that are offered to everybody."""
+    del caller  # any authenticated one
+    query = Query(request)
+    services, total = await api.endpoint_services.list_public(
+        PublicServiceQuery(name_contains=query.text("endpoint_service_name"), id=query.text("id"), page=query.page())
+    )
+    return {"endpoint_services": [public_service_body(service) for service in services], "total_count": total}
 
 
 @operation(
@@ -76,8 +110,47 @@ async def show_service(service_id: str, caller: CallerDep, api: ApiDep) -> Json:
     return service_body(item.service, item.connection_count)
 
 
+@operation(
+    router,
+    "PUT",
+    "/{service_id}",
+    action="vpcep:epservices:update",
+    answer=answers.ServiceAnswer,
+    body=ServiceChangeBody,
+)
+async def modify_service(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
+    """Change an endpoint service; from the answer on a port that was taken out carries nothing."""
+    change = service_change(await read_object(request))
+    item = await api.service_changes.modify(caller.project_id, ServiceId(service_id), change)
+    return changed_service_body(item.service, item.connection_count)
+
+
+@operation(
+    router,
+    "PUT",
+    "/{service_id}/name",
+    action="vpcep:epservices:update",
+    answer=answers.ServiceName,
+    body=ServiceNameBody,
+)
+async def rename_service(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
+    """Change the short name of an endpoint service; the answer repeats it, the service shows its full name."""
+    name = service_name(await read_object(request))
+    change = ServiceChange(short_name=name)
+    item = await api.service_changes.modify(caller.project_id, ServiceId(service_id), change)
+    return {"endpoint_service_name": short_name_of(item.service.name) if name is None else name}
+
+
 @operation(router, "DELETE", "/{service_id}", action="vpcep:epservices:delete", status=204)
 async def delete_service(service_id: str, caller: CallerDep, api: ApiDep) -> Response:
     """Delete an endpoint service that nobody is connected to."""
     await api.endpoint_services.delete(caller.project_id, ServiceId(service_id))
     return Response(status_code=204)
+
+
+def _server_types(query: Query) -> set[str]:
+    """Return the kinds of backend that two filters ask for; they are the same filter under two names."""
+    net_type = (query.text("net_type") or "").upper()
+    if net_type and net_type not in set(ServerType):
+        raise InvalidNetType("net_type must be VM, VIP or LB")
+    return {kind for kind in (net_type, (query.text("server_type") or "").upper()) if kind}

@@ -1,0 +1,158 @@
+"""Give the shapes of the bodies of services (contract 3.3, 3.6, 3.18) and turn them into what the use cases take.
+
+As in `schemas`, types are strict, null means absent and unknown fields are ignored: so a change that names vpc_id,
+server_type or service_type, which nobody can change, is not refused for it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr
+
+from landbridge.api.requests import parse
+from landbridge.api.schemas import TAG_ERRORS, Body, TagBody, Tags, checked_uuid, resource_tags
+from landbridge.control.endpoint_services import NewService
+from landbridge.control.service_changes import ServiceChange
+from landbridge.domain.errors import (
+    InvalidClientPort,
+    InvalidParameter,
+    InvalidPortId,
+    InvalidProtocol,
+    InvalidServerPort,
+    InvalidServerType,
+    InvalidServiceName,
+    InvalidVipPortId,
+    InvalidVpcId,
+    IpNotAllowed,
+    IpNotChangeable,
+    IpWithPortId,
+    IpWithVipPortId,
+    UserError,
+)
+from landbridge.domain.ids import NicId, VpcId
+from landbridge.domain.resources import PortMapping, ServerType, TcpProxy
+
+
+class PortBody(Body):
+    """Contract 4.1."""
+
+    client_port: StrictInt
+    server_port: StrictInt
+    protocol: StrictStr | None = None
+
+
+class ServiceBody(Body):
+    """Contract 3.3."""
+
+    port_id: StrictStr
+    vpc_id: StrictStr
+    server_type: StrictStr
+    ports: list[PortBody]
+    vip_port_id: StrictStr | None = None
+    service_name: StrictStr | None = None
+    service_type: StrictStr | None = None
+    approval_enabled: StrictBool | None = None
+    tcp_proxy: StrictStr | None = None
+    description: StrictStr | None = None
+    tags: Tags = Field(default_factory=list[TagBody])
+    enable_policy: StrictBool | None = None
+    ip: object = None
+
+
+_SERVICE_ERRORS: Mapping[str, type[UserError]] = {
+    "port_id": InvalidPortId,
+    "vip_port_id": InvalidVipPortId,
+    "vpc_id": InvalidVpcId,
+    "server_type": InvalidServerType,
+    "service_name": InvalidServiceName,
+    "ports.client_port": InvalidClientPort,
+    "ports.server_port": InvalidServerPort,
+    "ports.protocol": InvalidProtocol,
+    **TAG_ERRORS,
+}
+
+
+def new_service(document: Mapping[str, object]) -> NewService:
+    """Return what a provider asks for."""
+    body = parse(ServiceBody, document, _SERVICE_ERRORS)
+    if body.ip:
+        raise IpNotAllowed("ip must not be given for an interface service: give port_id")
+    server_type = body.server_type.upper()
+    if server_type not in ServerType.__members__:
+        raise InvalidServerType("server_type must be VM, VIP or LB")
+    return NewService(
+        port_id=NicId(checked_uuid(body.port_id, "port_id", InvalidPortId)),
+        vpc_id=VpcId(checked_uuid(body.vpc_id, "vpc_id", InvalidVpcId)),
+        server_type=ServerType(server_type),
+        ports=_mappings(body.ports),
+        vip_port_id=_nic_id(body.vip_port_id, "vip_port_id", InvalidVipPortId),
+        short_name=body.service_name or "",
+        service_type=body.service_type or "interface",
+        approval_enabled=True if body.approval_enabled is None else body.approval_enabled,
+        tcp_proxy=_tcp_proxy(body.tcp_proxy) or TcpProxy.CLOSE,
+        description=body.description or "",
+        tags=resource_tags(body.tags),
+        enable_policy=bool(body.enable_policy),
+    )
+
+
+class ServiceChangeBody(Body):
+    """Contract 3.6. What is absent stays as it is; `""` clears the name and the description."""
+
+    ports: list[PortBody] | None = None
+    service_name: StrictStr | None = None
+    approval_enabled: StrictBool | None = None
+    tcp_proxy: StrictStr | None = None
+    description: StrictStr | None = None
+    enable_policy: StrictBool | None = None
+    port_id: StrictStr | None = None
+    vip_port_id: StrictStr | None = None
+    ip: object = None
+
+
+def service_change(document: Mapping[str, object]) -> ServiceChange:
+    """Return what a provider wants to be different."""
+    body = parse(ServiceChangeBody, document, _SERVICE_ERRORS)
+    if body.ip and body.port_id:
+        raise IpWithPortId("ip and port_id cannot change together: give port_id alone")
+    if body.ip and body.vip_port_id:
+        raise IpWithVipPortId("ip and vip_port_id cannot change together: give vip_port_id alone")
+    if body.ip:
+        raise IpNotChangeable("an interface service has no ip that could change: leave it out")
+    return ServiceChange(
+        ports=None if body.ports is None else _mappings(body.ports),
+        short_name=body.service_name,
+        approval_enabled=body.approval_enabled,
+        tcp_proxy=_tcp_proxy(body.tcp_proxy),
+        description=body.description,
+        enable_policy=body.enable_policy,
+        port_id=_nic_id(body.port_id, "port_id", InvalidPortId),
+        vip_port_id=_nic_id(body.vip_port_id, "vip_port_id", InvalidVipPortId),
+    )
+
+
+class ServiceNameBody(Body):
+    """Contract 3.18. `""` takes the short name away."""
+
+    endpoint_service_name: StrictStr | None = None
+
+
+def service_name(document: Mapping[str, object]) -> str | None:
+    """Return the new short name; None: unchanged."""
+    errors: Mapping[str, type[UserError]] = {"endpoint_service_name": InvalidServiceName}
+    return parse(ServiceNameBody, document, errors).endpoint_service_name
+
+
+def _mappings(ports: Sequence[PortBody]) -> list[PortMapping]:
+    return [PortMapping(port.client_port, port.server_port, port.protocol or "TCP") for port in ports]
+
+
+def _tcp_proxy(text: str | None) -> TcpProxy | None:
+    if not text:
+        return None
+    if text.lower() not in set(TcpProxy):
+        raise InvalidParameter("tcp_proxy must be close, toa_open, proxy_open or open")
+    return TcpProxy(text.lower())
+
+
+def _nic_id(text: str | None, field: str, error: type[UserError]) -> NicId | None:
+    return NicId(checked_uuid(text, field, error)) if text else None

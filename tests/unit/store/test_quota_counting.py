@@ -1,0 +1,36 @@
+"""Each creation counts what its project has, so counting must cost next to nothing."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from landbridge.domain.ids import ProjectId
+from landbridge.domain.resources import QuotaType
+from landbridge.store.sqlite import SqliteStore
+
+
+@pytest.mark.parametrize("type_", QuotaType)
+async def test_counting_reads_an_index_and_no_row(tmp_path: Path, type_: QuotaType):
+    counted: list[tuple[str, Any]] = []
+
+    def remember(*arguments: Any) -> None:
+        statement, parameters = arguments[2], arguments[3]
+        if "count" in statement:
+            counted.append((statement, parameters))
+
+    with SqliteStore.open(tmp_path / "landbridge.db") as store:
+        event.listen(Engine, "before_cursor_execute", remember)
+        try:
+            assert await store.read(lambda tx: tx.used_quota(ProjectId("p"), type_)) == 0
+        finally:
+            event.remove(Engine, "before_cursor_execute", remember)
+    ((statement, parameters),) = counted
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "landbridge.db")) as connection:
+        (step,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+    assert "USING COVERING INDEX" in step[3]
+    assert "project_id=? AND delete_requested_at=?" in step[3]
