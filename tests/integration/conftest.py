@@ -15,7 +15,8 @@ import pytest
 
 from landbridge import lab as labs
 from landbridge.api.app import create_app
-from landbridge.bootstrap import Parts, ServeOptions, SystemClock, compose, pool_of, store_lab
+from landbridge.bootstrap.composing import Parts, ServeOptions, SystemClock, compose, pool_of
+from landbridge.bootstrap.lab_start import store_lab
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from landbridge import lab as labs
-from landbridge.bootstrap import store_lab
+from landbridge.bootstrap.lab_start import store_lab
 from landbridge.cli.main import main
 from landbridge.domain.errors import OperatorError
 from landbridge.identity.state_keys import open_state_keys

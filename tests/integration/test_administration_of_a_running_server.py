@@ -13,7 +13,7 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkvpcep.v1 import ListEndpointsRequest, VpcepClient
 
-from landbridge.local_accounts import local_accounts
+from landbridge.bootstrap.local_accounts import local_accounts
 from tests.integration.live import Server
 from tests.integration.test_administration import Console
 

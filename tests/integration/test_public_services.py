@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from landbridge import lab as labs
-from landbridge.bootstrap import store_lab
+from landbridge.bootstrap.lab_start import store_lab
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.resources import PortMapping
 from tests.integration.conftest import LAB, Tenant, World, running

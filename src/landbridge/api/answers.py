@@ -3,31 +3,31 @@
 Nothing is built from these models: `presentation` writes the answers, and tests hold the two together.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from landbridge.api.answer_fields import Absent, Address, Answer, Id, Moment, ProjectId, TcpPort
+from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
+from landbridge.domain.resources import PermissionType, QuotaType, ServerType, TcpProxy
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Port(_Answer):
+class Port(Answer):
     """Contract 4.1."""
 
-    client_port: int
-    server_port: int
-    protocol: str
+    client_port: TcpPort
+    server_port: TcpPort
+    protocol: Literal["TCP"]
 
 
-class TagAnswer(_Answer):
+class TagAnswer(Answer):
     """Contract 4.2."""
 
     key: str
     value: str
 
 
-class Failed(_Answer):
+class Failed(Answer):
     """Why a resource could not be made: all four members that clients look for (contract 4.3)."""
 
     code: str
@@ -36,139 +36,139 @@ class Failed(_Answer):
     error_message: str
 
 
-class ServiceAnswer(_Answer):
+class ServiceAnswer(Answer):
     """An endpoint service (contract 4.4)."""
 
-    id: str
-    port_id: str
-    vip_port_id: str | None = None
+    id: Id
+    port_id: Id
+    vip_port_id: Id | Absent = None
     service_name: str
-    service_type: str
-    server_type: str
-    vpc_id: str
-    pool_id: str
+    service_type: Literal["interface"]
+    server_type: ServerType
+    vpc_id: Id
+    pool_id: Id
     approval_enabled: bool
     status: str
-    created_at: str
-    updated_at: str
-    project_id: str
-    domain_id: str
+    created_at: Moment
+    updated_at: Moment
+    project_id: ProjectId
+    domain_id: ProjectId
     cidr_type: str
     ports: list[Port]
-    tcp_proxy: str
+    tcp_proxy: TcpProxy
     tags: list[TagAnswer]
     description: str
-    connection_count: int
+    connection_count: int = Field(ge=0)
     enable_policy: bool
     supported_editions: list[str]
     public_border_group: str
-    error: list[Failed] | None = None
+    error: list[Failed] | Absent = None
 
 
-class ServiceList(_Answer):
+class ServiceList(Answer):
     """One page of endpoint services."""
 
     endpoint_services: list[ServiceAnswer]
-    total_count: int
+    total_count: int = Field(ge=0)
 
 
-class ServiceName(_Answer):
+class ServiceName(Answer):
     """The short name, as it was sent (contract 3.18)."""
 
     endpoint_service_name: str
 
 
-class PublicService(_Answer):
+class PublicService(Answer):
     """A service that is offered to everybody (contract 3.8)."""
 
-    id: str
+    id: Id
     owner: str
     service_name: str
-    service_type: str
-    created_at: str
+    service_type: Literal["interface"]
+    created_at: Moment
     is_charge: bool
     enable_policy: bool
 
 
-class PublicServiceList(_Answer):
+class PublicServiceList(Answer):
     """One page of public services."""
 
     endpoint_services: list[PublicService]
-    total_count: int
+    total_count: int = Field(ge=0)
 
 
-class DescribedService(_Answer):
+class DescribedService(Answer):
     """What any tenant may know of a service (contract 3.9)."""
 
-    id: str
+    id: Id
     service_name: str
-    service_type: str
-    created_at: str
+    service_type: Literal["interface"]
+    created_at: Moment
     is_charge: bool
     public_border_group: str
     enable_policy: bool
 
 
-class EndpointAnswer(_Answer):
+class EndpointAnswer(Answer):
     """An endpoint (contract 4.5)."""
 
-    id: str
-    service_type: str
+    id: Id
+    service_type: Literal["interface"]
     status: str
-    ip: str | None = None
+    ip: Address | Absent = None
     active_status: list[str]
     enable_status: str
     specification_name: str
-    endpoint_service_id: str
+    endpoint_service_id: Id
     endpoint_service_name: str
-    marker_id: int
+    marker_id: int = Field(gt=2**24)
     enable_dns: bool
-    dns_names: list[str] | None = None
-    vpc_id: str
-    subnet_id: str
-    project_id: str
-    created_at: str
-    updated_at: str
+    dns_names: list[str] | Absent = None
+    vpc_id: Id
+    subnet_id: Id
+    project_id: ProjectId
+    created_at: Moment
+    updated_at: Moment
     tags: list[TagAnswer]
     whitelist: list[str]
     enable_whitelist: bool
-    routetables: list[str] | None = None
+    routetables: list[str] | Absent = None
     description: str
-    policy_document: dict[str, Any] | None = None
-    endpoint_pool_id: str
+    policy_document: dict[str, Any] | Absent = None
+    endpoint_pool_id: Id
     public_border_group: str
     error: list[Failed]
 
 
-class EndpointList(_Answer):
+class EndpointList(Answer):
     """One page of endpoints."""
 
     endpoints: list[EndpointAnswer]
-    total_count: int
+    total_count: int = Field(ge=0)
 
 
-class BindingFailure(_Answer):
+class BindingFailure(Answer):
     """A route table that could not be bound or unbound."""
 
-    id: str
+    id: Id
     error_message: str
 
 
-class BindingFailures(_Answer):
+class BindingFailures(Answer):
     """What went wrong with route tables."""
 
     bind_failed: list[BindingFailure]
     unbind_failed: list[BindingFailure]
 
 
-class RouteTables(_Answer):
+class RouteTables(Answer):
     """The route tables of a gateway endpoint (contract 3.26)."""
 
     routetables: list[str]
-    error: list[BindingFailures] | None = None
+    error: list[BindingFailures] | Absent = None
 
 
-class QuotaAnswer(_Answer):
+class QuotaAnswer(Answer):
     """How many of something a project has, and may have (contract 4.8)."""
 
     type: str
@@ -176,104 +176,104 @@ class QuotaAnswer(_Answer):
     quota: int
 
 
-class QuotaResources(_Answer):
+class QuotaResources(Answer):
     """One quota of each type that was asked for."""
 
     resources: list[QuotaAnswer]
 
 
-class QuotaList(_Answer):
+class QuotaList(Answer):
     """A project's quotas (contract 3.27)."""
 
     quotas: QuotaResources
 
 
-class Connection(_Answer):
+class Connection(Answer):
     """An endpoint as its provider sees it (contract 4.6)."""
 
-    id: str
-    marker_id: int
-    created_at: str
-    updated_at: str
-    domain_id: str
+    id: Id
+    marker_id: int = Field(gt=2**24)
+    created_at: Moment
+    updated_at: Moment
+    domain_id: ProjectId
     status: str
     description: str
     error: list[Failed]
 
 
-class Connections(_Answer):
+class Connections(Answer):
     """The connections that were changed."""
 
     connections: list[Connection]
 
 
-class ConnectionList(_Answer):
+class ConnectionList(Answer):
     """One page of connections."""
 
     connections: list[Connection]
-    total_count: int
+    total_count: int = Field(ge=0)
 
 
-class PermissionAnswer(_Answer):
+class PermissionAnswer(Answer):
     """A permission entry (contract 4.7)."""
 
-    id: str
+    id: Id
     permission: str
-    permission_type: str
-    created_at: str
+    permission_type: PermissionType
+    created_at: Moment
     description: str
 
 
-class Permissions(_Answer):
+class Permissions(Answer):
     """The permission entries that were created or changed."""
 
     permissions: list[PermissionAnswer]
 
 
-class PermissionList(_Answer):
+class PermissionList(Answer):
     """One page of permission entries."""
 
     permissions: list[PermissionAnswer]
-    total_count: int
+    total_count: int = Field(ge=0)
 
 
-class PermissionEntries(_Answer):
+class PermissionEntries(Answer):
     """The entries of the request, in its order."""
 
     permissions: list[str]
-    permission_type: str
+    permission_type: PermissionType
 
 
-class KeyWithValues(_Answer):
+class KeyWithValues(Answer):
     """A tag key, and the values it has."""
 
     key: str
     values: list[str]
 
 
-class ProjectTags(_Answer):
+class ProjectTags(Answer):
     """All tags of a project's services or endpoints (contract 3.28)."""
 
     tags: list[KeyWithValues]
 
 
-class FoundResource(_Answer):
+class FoundResource(Answer):
     """A resource with the tags it was found by, and its others."""
 
-    resource_id: str
+    resource_id: Id
     resource_name: str
     tags: list[TagAnswer]
-    resource_detail: None = None
+    resource_detail: None
 
 
-class FoundResources(_Answer):
+class FoundResources(Answer):
     """A part of what was found, and how many there are in all (contract 3.30); `count` answers only the number."""
 
-    resources: list[FoundResource] | None = None
-    total_count: int
+    resources: list[FoundResource] | Absent = None
+    total_count: int = Field(ge=0)
 
 
-class Link(_Answer):
+class Link(Answer):
     """Where a version is."""
 
     rel: str
@@ -281,10 +281,10 @@ class Link(_Answer):
     href: str
 
 
-class VersionFacts(_Answer):
+class VersionFacts(Answer):
     """One API version (contract 3.1)."""
 
-    id: str
+    id: Id
     status: str
     updated: str
     version: str
@@ -292,13 +292,13 @@ class VersionFacts(_Answer):
     links: list[Link]
 
 
-class Version(_Answer):
+class Version(Answer):
     """One API version."""
 
     version: VersionFacts
 
 
-class Versions(_Answer):
+class Versions(Answer):
     """All API versions."""
 
     versions: list[VersionFacts]

@@ -4,12 +4,14 @@ Bodies and queries are read by `requests` and `schemas`, which know the contract
 the document and for the policy. A route without an action cannot be declared.
 """
 
+import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from landbridge.api.policy import POLICY, PUBLIC, SIGNED_IN
 from landbridge.domain.errors import OperatorError
@@ -34,12 +36,16 @@ class Parameter:
 class ErrorDetail(BaseModel):
     """Code and sentence of an error."""
 
-    code: str
-    message: str
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(pattern=r"^(EndPoint|Endpoint|VPC)\.[0-9]{4}$")
+    message: str = Field(min_length=1)
 
 
 class ErrorAnswer(BaseModel):
     """An error, in the union of both documented shapes (contract 1.7)."""
+
+    model_config = ConfigDict(extra="forbid")
 
     error: ErrorDetail
     error_code: str
@@ -58,16 +64,27 @@ def operation(
     status: int = 200,
     error: type[BaseModel] = ErrorAnswer,
     is_sign_in: bool = False,
+    may_miss: bool = False,
+    is_documented: bool = True,
 ) -> Callable[[H], H]:
     """Return a decorator that makes a function the handler of a route.
 
     `action` is a key of `policy.POLICY`, `SIGNED_IN` or `PUBLIC`; `is_sign_in` says of a public route that it may yet
     refuse whoever cannot prove who they are. `answer` describes the body of a success, `body` that of the
-    request; the function's docstring is what the document says.
+    request; the function's docstring is what the document says. `may_miss` says that something other than what the
+    path names may not be there (404).
     """
     if action not in {PUBLIC, SIGNED_IN} and action not in POLICY:
         raise OperatorError(f"{method} {path} names the action {action!r}, which the policy does not know")
     extra: dict[str, Any] = {ACTION: action}
+    statuses = _error_statuses(
+        method,
+        router.prefix + path,
+        is_public=action == PUBLIC,
+        is_sign_in=is_sign_in,
+        takes_something=bool(body or query),
+        may_miss=may_miss,
+    )
     if query:
         extra["parameters"] = [
             {
@@ -92,9 +109,11 @@ def operation(
             methods=[method],
             status_code=status,
             response_model=None,
-            responses=_responses(status, answer, error, is_public=action == PUBLIC and not is_sign_in),
+            summary=_summary(handler),
+            responses=_responses(status, answer, error, statuses),
             openapi_extra=extra,
             operation_id=handler.__name__,
+            include_in_schema=is_documented,
         )
         return handler
 
@@ -115,23 +134,58 @@ def action_of(request: Request) -> str:
 
 
 _ERRORS = {
-    400: "The request is wrong in itself, or the state of the world forbids it.",
+    400: "The request is wrong in itself, the state of the world forbids it, or there were too many requests.",
     401: "Nobody knows who is asking.",
     403: "The caller is known and not allowed to do this.",
     404: "There is no such thing for this caller.",
-    405: "The path has no such method.",
     409: "What is there already, or who uses it, forbids it.",
     500: "Something is wrong on our side: quote the request id.",
-    503: "Whoever knows the users cannot be asked now.",
+    503: "Whoever knows the users, or wires the networks, cannot do it now.",
 }
+_NAMED_THING = re.compile(r"\{(version|(?!project_id)\w+_id)\}")
+_OF_VPC_API = re.compile(r"/v1/\{project_id\}/(vpcs|subnets|ports|routetables)\b")
+
+
+def is_of_vpc_api(path: str) -> bool:
+    """Say whether a path, as a route declares it, belongs to the VPC API."""
+    return _OF_VPC_API.match(path) is not None
+
+
+def _error_statuses(
+    method: str, path: str, *, is_public: bool, is_sign_in: bool, takes_something: bool, may_miss: bool
+) -> set[int]:
+    """Return the statuses with which a route may refuse: an answer with another one is a fault of ours."""
+    statuses = {500}
+    is_of_identity = path.startswith("/v3")
+    if takes_something or not is_public:
+        statuses.add(400)
+    if is_sign_in or not is_public:
+        statuses.add(401)
+    if not is_public:
+        statuses.add(403)
+    # Where identity is somebody else's, none of ours is there.
+    if may_miss or is_of_identity or _NAMED_THING.search(path):
+        statuses.add(404)
+    if not is_public and not is_of_identity:
+        statuses.add(503)
+    if is_of_vpc_api(path) and method != "GET":
+        statuses.add(409)
+    return statuses
+
+
+def _summary(handler: Callable[..., object]) -> str:
+    """Return the first sentence of a handler's docstring."""
+    first_line = (inspect.getdoc(handler) or "").partition("\n")[0]
+    if not first_line:
+        raise OperatorError(f"the handler {handler.__name__} has no docstring: the API's description needs one")
+    return first_line.removesuffix(".")
 
 
 def _responses(
-    status: int, answer: type[BaseModel] | None, error: type[BaseModel], *, is_public: bool
+    status: int, answer: type[BaseModel] | None, error: type[BaseModel], error_statuses: set[int]
 ) -> dict[int | str, dict[str, Any]]:
-    unused = {401, 403, 503} if is_public else set[int]()
     responses: dict[int | str, dict[str, Any]] = {
-        code: {"model": error, "description": text} for code, text in _ERRORS.items() if code not in unused
+        code: {"model": error, "description": text} for code, text in _ERRORS.items() if code in error_statuses
     }
     responses[status] = {"description": "Done."} if answer is None else {"model": answer, "description": "Done."}
     return responses

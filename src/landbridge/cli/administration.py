@@ -45,7 +45,7 @@ _domain_option = click.option("--domain", metavar="NAME", help="Which domain, if
 @contextmanager
 def _accounts(state: Path, *, may_begin: bool = False) -> Generator["Administration"]:
     """Give the accounts for one command; whatever goes wrong in the block ends the command with a sentence."""
-    from landbridge.local_accounts import local_accounts  # noqa: PLC0415 — the database takes a while to import
+    from landbridge.bootstrap.local_accounts import local_accounts  # noqa: PLC0415 — the database takes a while to import
 
     try:
         with local_accounts(state, may_begin=may_begin) as accounts:

@@ -127,8 +127,8 @@ def serve(
     accept_removals: bool,
 ) -> None:
     """Run the API and the reconciler in this process."""
-    from landbridge.bootstrap import ServeOptions  # noqa: PLC0415 — see the module docstring
-    from landbridge.bootstrap import serve as run  # noqa: PLC0415
+    from landbridge.bootstrap.composing import ServeOptions  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap.serving import serve as run  # noqa: PLC0415
 
     settings = read_settings(
         config,
@@ -150,7 +150,7 @@ def serve(
 @_sentences
 def plan(state: Path | None, config: Path | None, as_json: bool) -> None:
     """Show what the next sweep would do; do nothing."""
-    from landbridge.bootstrap import plan as make_plan  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap.planning import plan as make_plan  # noqa: PLC0415 — see the module docstring
     from landbridge.cli.plan import plan_lines, plan_steps  # noqa: PLC0415
 
     steps = make_plan(read_settings(config), state or default_state())
@@ -218,7 +218,7 @@ def exec_(state: Path | None, host: str, command: tuple[str, ...]) -> None:
 @_sentences
 def down(state: Path | None) -> None:
     """Take down the lab of a server that was killed."""
-    from landbridge.lab_down import lab_down  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap.lab_down import lab_down  # noqa: PLC0415 — see the module docstring
 
     where = state or default_state()
     if not where.is_dir():

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from landbridge.bootstrap import RandomIds, ServeOptions, SystemClock, serve
+from landbridge.bootstrap.composing import RandomIds, ServeOptions, SystemClock
+from landbridge.bootstrap.identities import choose_identity
+from landbridge.bootstrap.serving import serve
 from landbridge.domain.errors import OperatorError
-from landbridge.identities import choose_identity
 from landbridge.identity.builtin import BuiltinIdentity
 from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry

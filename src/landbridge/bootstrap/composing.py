@@ -1,0 +1,164 @@
+"""Put use cases, identity, limits and the loop on top of a store and a driver."""
+
+import asyncio
+import random
+import uuid
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from landbridge.api.limits import RequestLimits
+from landbridge.api.services import Api
+from landbridge.bootstrap.identities import ChosenIdentity, choose_identity
+from landbridge.control.connections import Connections
+from landbridge.control.endpoint_changes import EndpointChanges
+from landbridge.control.endpoint_services import EndpointServices
+from landbridge.control.endpoints import Endpoints
+from landbridge.control.network_protocols import NetworkWiring, Unwired
+from landbridge.control.networks import Networks
+from landbridge.control.nics import Nics
+from landbridge.control.permissions import Permissions
+from landbridge.control.protocols import Store
+from landbridge.control.quotas import Quotas
+from landbridge.control.reconciler import Reconciler
+from landbridge.control.route_tables import RouteTables
+from landbridge.control.service_changes import ServiceChanges
+from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.control.tagging import Tagging
+from landbridge.dataplane.driver import Driver
+from landbridge.directory.builtin import BuiltinDirectory
+from landbridge.domain.ids import PoolId
+from landbridge.domain.resources import QuotaType
+from landbridge.domain.validation import MODERN_TAGS, STANDARD_TAGS
+from landbridge.identity.state_keys import StateKeys
+from landbridge.observability import Telemetry
+from landbridge.settings import Settings
+
+_POOL_NAMESPACE = uuid.UUID("6c1f6d0e-3f6b-4b0e-9d7c-5d1c8f0a2b11")
+_REQUESTS_PER_SECOND = 200
+_FAILED_SIGNINS_PER_MINUTE = 10
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current moment, aware and in UTC."""
+        return datetime.now(UTC)
+
+
+class RandomIds:
+    """Ids from the machine's source of chance."""
+
+    def new(self) -> str:
+        """Return a random UUID."""
+        return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What `landbridge serve` was told beside its settings."""
+
+    state: Path
+    lab_file: Path | None = None
+    keep_lab: bool = False
+    accept_removals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server is made of, once its store and its data plane are there."""
+
+    api: Api
+    reconciler: Reconciler
+    identity: ChosenIdentity
+
+
+def pool_of(region: str) -> PoolId:
+    """Return the id of a region's one pool."""
+    return PoolId(str(uuid.uuid5(_POOL_NAMESPACE, region)))
+
+
+def compose(
+    settings: Settings,
+    public_url: str,
+    store: Store,
+    driver: Driver,
+    driver_thread: Executor,
+    keys: StateKeys,
+    telemetry: Telemetry,
+    options: ServeOptions,
+    wiring: NetworkWiring | None = None,
+) -> Parts:
+    """Put use cases, identity and the loop on top of a store and a driver."""
+    clock, ids = SystemClock(), RandomIds()
+    wakeups, settlements = Wakeups(), Settlements()
+    directory = BuiltinDirectory(store)
+    wiring, turn = wiring or Unwired(), asyncio.Lock()
+    pool_id = pool_of(settings.region)
+    reconciler = Reconciler(
+        store,
+        driver,
+        clock,
+        wakeups,
+        settlements,
+        telemetry,
+        driver_thread,
+        random.random,
+        settings.sweep_interval_seconds,
+        options.accept_removals,
+    )
+    quotas = Quotas(
+        store,
+        {
+            QuotaType.ENDPOINT_SERVICE: settings.quota_endpoint_services,
+            QuotaType.ENDPOINT: settings.quota_endpoints,
+        },
+    )
+    chosen = choose_identity(settings, store, keys, clock, ids, telemetry)
+    api = Api(
+        region=settings.region,
+        dns_domain=settings.dns_domain,
+        public_url=public_url,
+        clock=clock,
+        identity=chosen.identity,
+        issuer=chosen.issuer,
+        limits=_request_limits(settings, telemetry, is_lab=options.lab_file is not None),
+        endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, pool_id, quotas),
+        service_changes=ServiceChanges(
+            store, directory, clock, wakeups, settlements, telemetry, driver.capabilities, settings.region
+        ),
+        endpoints=Endpoints(
+            store, directory, clock, ids, wakeups, settlements, telemetry, quotas, settings.whitelist_limit
+        ),
+        endpoint_changes=EndpointChanges(store, clock, wakeups, settlements, telemetry, settings.whitelist_limit),
+        connections=Connections(store, clock, wakeups, settlements, telemetry),
+        permissions=Permissions(store, clock, ids),
+        networks=Networks(store, clock, ids, wiring, turn),
+        nics=Nics(store, ids, wiring, turn, settings.region),
+        route_tables=RouteTables(store, clock, ids),
+        quotas=quotas,
+        tagging=Tagging(store, MODERN_TAGS if settings.tag_limits == "modern" else STANDARD_TAGS),
+    )
+    return Parts(api, reconciler, chosen)
+
+
+def _request_limits(settings: Settings, telemetry: Telemetry, *, is_lab: bool) -> RequestLimits:
+    """Return the limits that were set; where nobody set any, the usual ones, and none in a lab."""
+    requests_per_second = settings.rate_requests_per_second
+    failed_signins = settings.rate_failed_signins_per_minute
+    if requests_per_second is None:
+        requests_per_second = 0 if is_lab else _REQUESTS_PER_SECOND
+    if failed_signins is None:
+        failed_signins = 0 if is_lab else _FAILED_SIGNINS_PER_MINUTE
+    if not requests_per_second and not failed_signins:
+        return RequestLimits(None, None, telemetry)
+    from landbridge.rate_limits import GcraLimiter  # noqa: PLC0415 — 75 ms that a lab need not wait
+
+    burst = settings.rate_burst or 2 * requests_per_second
+    return RequestLimits(
+        GcraLimiter(requests_per_second, 1, burst) if requests_per_second else None,
+        GcraLimiter(failed_signins, 60, failed_signins) if failed_signins else None,
+        telemetry,
+    )

@@ -1,0 +1,49 @@
+"""Fill the database from a lab file, and say what is to be wired."""
+
+from landbridge import lab as labs
+from landbridge.bootstrap.composing import SystemClock, pool_of
+from landbridge.control.protocols import Store, WriteTransaction
+from landbridge.control.public_services import publish
+from landbridge.control.quotas import replace_quotas
+from landbridge.dataplane.fabric import Fabric, with_made_networks
+from landbridge.directory.builtin import replace_contents
+from landbridge.identity.provisioning import NewProject, NewUser, provision
+from landbridge.identity.sealing import Secret
+
+
+async def store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
+    """Fill the built-in directory and identity from a lab file, and publish its public services."""
+    vpcs, subnets, nics = labs.vpcs(lab), labs.subnets(lab), labs.nics(lab)
+    now = SystemClock().now()
+    offers, pool_id = labs.public_services(lab), pool_of(lab.region)
+
+    def networks_and_services(tx: WriteTransaction) -> None:
+        # Services first: a public one may leave, or move away from, a host that the file does not have any more.
+        publish(tx, offers, pool_id, now)
+        replace_contents(tx, vpcs, subnets, nics, now)
+
+    await store.write(networks_and_services)
+    projects = [
+        NewProject(project.id, project.name, project.domain_id, project.domain_name) for project in labs.projects(lab)
+    ]
+    users = [
+        NewUser(
+            id=user.id,
+            name=user.name,
+            domain_id=user.domain_id,
+            domain_name=user.domain_name,
+            password=Secret(user.password),
+            roles={user.project_id: user.roles},
+            access_key=user.access_key,
+            secret_key=Secret(user.secret_key) if user.secret_key is not None else None,
+        )
+        for user in labs.users(lab)
+    ]
+    await provision(store, projects, users, sealing_key=sealing_key)
+    await store.write(lambda tx: replace_quotas(tx, labs.quotas(lab)))
+
+
+async def whole_fabric(store: Store, lab: labs.Lab) -> Fabric:
+    """Return what is to be wired: what the lab file describes, and what was made through the VPC API."""
+    subnets, nics = await store.read(lambda tx: (tx.subnets(), tx.nics()))
+    return with_made_networks(labs.fabric(lab), subnets, nics)

@@ -1,0 +1,37 @@
+"""Look at what a sweep would do, beside a server that may be running."""
+
+import asyncio
+from pathlib import Path
+
+from landbridge.bootstrap.composing import SystemClock
+from landbridge.control.reconciler import plan_everything
+from landbridge.dataplane.plan import Plan
+from landbridge.domain.errors import OperatorError
+from landbridge.drivers.linux import user_namespace
+from landbridge.drivers.linux.driver import LinuxDriver
+from landbridge.settings import Settings
+from landbridge.state import StateDirectory
+from landbridge.store.sqlite import SqliteStore
+
+
+def plan(settings: Settings, state_path: Path) -> Plan:
+    """Return what the next sweep would do, without doing it; the server may be running.
+
+    Raises:
+        OperatorError: there is no state, or its data plane cannot be looked at.
+    """
+    state = StateDirectory(state_path)
+    if not state.database.exists():
+        raise OperatorError(f"{state_path} holds no database: give the --state of a server")
+    region = state.region(settings.region)
+    try:
+        namespaces = user_namespace.join(state.path)
+    except user_namespace.NoHolder as error:
+        raise OperatorError(f"{error}; start `landbridge serve --state {state_path}` first") from error
+    driver = LinuxDriver(namespaces, state.instance(), region)
+    store = SqliteStore.open(state.database, clock=SystemClock(), read_only=True)
+    try:
+        return asyncio.run(store.read(lambda tx: plan_everything(tx, driver)))
+    finally:
+        store.close()
+        driver.close()
