@@ -3,15 +3,16 @@
 import re
 
 from landbridge.api.problems import PROBLEMS
-from landbridge.domain import errors
+from landbridge.domain import errors, network_errors
 from landbridge.domain.errors import BadRequest, Conflict, NotFound, UserError
 
 ABSTRACT = {UserError, BadRequest, NotFound, Conflict}
 
 
 def concrete_errors() -> list[type[UserError]]:
-    found = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, UserError)]
-    return [value for value in found if value not in ABSTRACT]
+    named = [*vars(errors).values(), *vars(network_errors).values()]
+    found = {value for value in named if isinstance(value, type) and issubclass(value, UserError)}
+    return sorted(found - ABSTRACT, key=lambda error: error.__name__)
 
 
 def test_each_error_has_a_slug_of_its_own():

@@ -15,8 +15,9 @@ from landbridge.control.networks import NewSubnet, NewVpc
 from landbridge.control.nics import NewNic, Nics
 from landbridge.dataplane.fabric import Host
 from landbridge.directory.lab_contents import replace_contents
-from landbridge.domain.errors import OperatorError, TooManyNetworks, WiringFailed
+from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import DomainId, ProjectId, SubnetId, VpcId
+from landbridge.domain.network_errors import TooManyNetworks, WiringFailed
 from landbridge.domain.resources import Caller, Nic, Subnet
 from landbridge.store.sqlite import SqliteStore
 from tests.integration.conftest import LAB, Tenant, World, running

@@ -12,8 +12,8 @@ import structlog
 
 from landbridge.dataplane.compile import attachment_of
 from landbridge.dataplane.fabric import Fabric, Host
-from landbridge.domain.errors import WiringFailed
 from landbridge.domain.ids import VpcId
+from landbridge.domain.network_errors import WiringFailed
 from landbridge.domain.resources import Subnet
 from landbridge.drivers.linux.lab_network import LabNetwork
 from landbridge.drivers.linux.namespaces import NoSuchNamespace

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from landbridge.control.network_protocols import NetworkUse
 from landbridge.control.protocols import ReadTransaction
-from landbridge.domain.errors import FromLabFile, NoSuchSubnet, NoSuchVpc, ReservedRange, TooManyNetworks
 from landbridge.domain.ids import ProjectId, SubnetId, VpcId
+from landbridge.domain.network_errors import FromLabFile, NoSuchSubnet, NoSuchVpc, ReservedRange, TooManyNetworks
 from landbridge.domain.resources import Nic, Origin, RouteTable, Subnet, Vpc
 from landbridge.domain.validation import RESERVED_RANGE
 

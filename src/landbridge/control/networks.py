@@ -24,7 +24,8 @@ from landbridge.control.network_rules import (
     refuse_reserved_range,
 )
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
-from landbridge.domain.errors import (
+from landbridge.domain.ids import IdSource, ProjectId, SubnetId, VpcId
+from landbridge.domain.network_errors import (
     InvalidSubnet,
     InvalidVpc,
     SubnetHasPorts,
@@ -35,7 +36,6 @@ from landbridge.domain.errors import (
     VpcRangeTooSmall,
     WiringFailed,
 )
-from landbridge.domain.ids import IdSource, ProjectId, SubnetId, VpcId
 from landbridge.domain.networking import (
     SUBNET_LIMIT,
     VPC_LIMIT,

@@ -20,19 +20,17 @@ from landbridge.control.network_rules import (
 )
 from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
 from landbridge.dataplane.fabric import Host, hosts_of
-from landbridge.domain.errors import (
-    AddressOutsideSubnet,
-    AddressTaken,
+from landbridge.domain.errors import AddressOutsideSubnet, AddressTaken, SubnetFull
+from landbridge.domain.ids import IdSource, NicId, ProjectId, SubnetId
+from landbridge.domain.network_errors import (
     InvalidPort,
     NoFreePortAddress,
     NoSuchPort,
     PortAddressOutsideSubnet,
     PortAddressTaken,
     PortInUse,
-    SubnetFull,
     WiringFailed,
 )
-from landbridge.domain.ids import IdSource, NicId, ProjectId, SubnetId
 from landbridge.domain.networking import (
     PORT_LIMIT,
     check_address,

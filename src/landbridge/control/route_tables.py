@@ -17,7 +17,8 @@ from landbridge.control.network_rules import (
     refuse_reserved_range,
 )
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
-from landbridge.domain.errors import (
+from landbridge.domain.ids import IdSource, ProjectId, RouteTableId, SubnetId, VpcId
+from landbridge.domain.network_errors import (
     DefaultRouteTableStays,
     FromLabFile,
     InvalidRouteTable,
@@ -25,7 +26,6 @@ from landbridge.domain.errors import (
     RouteTableInUse,
     TooManyNetworks,
 )
-from landbridge.domain.ids import IdSource, ProjectId, RouteTableId, SubnetId, VpcId
 from landbridge.domain.networking import (
     LAB_ROUTE,
     ROUTE_LIMIT,

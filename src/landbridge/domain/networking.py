@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from uuid import NAMESPACE_OID, uuid5
 
-from landbridge.domain.errors import (
+from landbridge.domain.errors import UserError
+from landbridge.domain.ids import NicId, RouteTableId, VpcId
+from landbridge.domain.network_errors import (
     InvalidSubnet,
     InvalidSubnetRange,
     InvalidVpcRange,
     SubnetOutsideVpc,
     SubnetOverlap,
-    UserError,
 )
-from landbridge.domain.ids import NicId, RouteTableId, VpcId
 from landbridge.domain.resources import Route, RouteTable, Subnet, Vpc
 
 WIDEST_PREFIX, NARROWEST_PREFIX = 8, 29

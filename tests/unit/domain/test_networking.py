@@ -5,14 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from landbridge.domain.errors import (
-    InvalidSubnet,
-    InvalidVpc,
-    InvalidVpcRange,
-    SubnetOutsideVpc,
-    SubnetOverlap,
-)
 from landbridge.domain.ids import NicId, ProjectId, SubnetId, VpcId
+from landbridge.domain.network_errors import InvalidSubnet, InvalidVpc, InvalidVpcRange, SubnetOutsideVpc, SubnetOverlap
 from landbridge.domain.networking import (
     LAB_ROUTE,
     check_gateway,
