@@ -56,6 +56,10 @@ bench: setup ## Run all benchmarks; print ratios and write bench/results.json
 bench-quick: setup ## Run the benchmarks with fewer samples, in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick
 
+.PHONY: openapi
+openapi: setup ## Write the description of the API to docs/reference/openapi.json
+	@$(BIN)/python scripts/openapi.py
+
 .PHONY: format
 format: setup ## Format the code and sort imports
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .

@@ -96,6 +96,8 @@ class Settings:
     """How long what Keystone said is used, and so how late a revocation is noticed at most."""
     keystone_roles: Mapping[str, str] = field(default_factory=lambda: KEYSTONE_ROLES)
     """Our role for each of Keystone's that counts; the whole table."""
+    error_form: str = "union"
+    """How errors are written: `nested`, `flat`, or the `union` of both, which all clients read (contract 1.7)."""
     tag_limits: str = "standard"
     """What tags may be that are added to resources: `standard`, or `modern`, which is longer and more of them."""
     quota_endpoint_services: int = 20
@@ -132,6 +134,7 @@ def read_settings(path: Path | None, **flags: str | tuple[str, ...] | None) -> S
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "identity": ("builtin", "keystone"),
     "driver": ("linux", "memory"),
+    "error_form": ("union", "nested", "flat"),
     "tag_limits": ("standard", "modern"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }

@@ -1048,6 +1048,44 @@ async def test_every_field_of_a_made_network_comes_back(store: Store):
     assert await store.read(lambda tx: list(tx.route_tables(VPC))) == []
 
 
+async def test_a_project_finds_its_own_services_only(store: Store):
+    service = a_service(delete_requested_at=NOON)
+    await store.write(lambda tx: tx.add_service(service))
+
+    assert await store.read(lambda tx: tx.own_service(ACME, service.id)) == service
+    assert await store.read(lambda tx: tx.own_service(UMBRELLA, service.id)) is None
+    assert await store.read(lambda tx: tx.own_service(ACME, ServiceId(an_id(9)))) is None
+
+
+async def test_a_project_finds_its_own_endpoints_only_also_those_at_its_own_services(store: Store):
+    endpoint = an_endpoint(delete_requested_at=NOON)
+    await store.write(lambda tx: (tx.add_service(a_service()), tx.add_endpoint(endpoint)))
+
+    assert await store.read(lambda tx: tx.own_endpoint(UMBRELLA, endpoint.id)) == endpoint
+    assert await store.read(lambda tx: tx.own_endpoint(ACME, endpoint.id)) is None
+    assert await store.read(lambda tx: tx.own_endpoint(UMBRELLA, EndpointId(an_id(9)))) is None
+
+
+async def test_a_provider_finds_connections_to_its_own_services_only_also_where_it_is_the_consumer(store: Store):
+    endpoint = an_endpoint(delete_requested_at=NOON)
+    foreign = a_service(2, project_id=UMBRELLA)
+    of_acme = an_endpoint(2, project_id=ACME, service_id=foreign.id)
+
+    def work(tx: WriteTransaction) -> None:
+        for service in (a_service(), foreign):
+            tx.add_service(service)
+        for one in (endpoint, of_acme):
+            tx.add_endpoint(one)
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: tx.connection(ACME, endpoint.id)) == endpoint
+    assert await store.read(lambda tx: tx.connection(UMBRELLA, endpoint.id)) is None
+    assert await store.read(lambda tx: tx.connection(ACME, of_acme.id)) is None
+    assert await store.read(lambda tx: tx.connection(UMBRELLA, of_acme.id)) == of_acme
+    assert await store.read(lambda tx: tx.connection(ACME, EndpointId(an_id(9)))) is None
+
+
 async def test_a_project_finds_its_own_networks_only(store: Store):
     table = RouteTable(RouteTableId("00000000-0000-0000-0000-0000000000d1"), VPC, ACME, "default", True)
     vpc = Vpc(VPC, ACME, "shop", IPv4Network("10.0.0.0/16"))

@@ -22,6 +22,7 @@ from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry
 from landbridge.settings import Settings
 from landbridge.store.sqlite import SqliteStore
+from tests.integration.described import DescribedTransport
 from tests.integration.live import Server, live_server
 
 LAB = Path(__file__).parent.parent / "labs" / "two-vpcs.yaml"
@@ -164,7 +165,7 @@ async def running(
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL) as http:
+        async with httpx.AsyncClient(transport=DescribedTransport(transport), base_url=PUBLIC_URL) as http:
             try:
                 yield World(http, parts, store, driver, telemetry, labs.show(lab), loop)
             finally:

@@ -59,6 +59,37 @@ async def test_a_body_above_one_mebibyte_is_refused_unread(world: World, acme: T
     assert (await acme.call("POST", "vpc-endpoint-services", fitting)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("identity", "limit"),
+    [
+        ({"methods": [0] * 300_000}, "2000 entries"),
+        ({"methods": [{}] * 2001}, "2000 entries"),
+        ({"methods": [[0] * 1000 for _ in range(200)]}, "20000 values"),
+        ({str(number): 0 for number in range(80_000)}, "20000 values"),
+    ],
+    ids=["long", "a-bit-long", "lists", "members"],
+)
+async def test_a_body_of_too_many_values_is_refused_before_each_of_them_is_found_wrong(
+    world: World, identity: dict, limit: str
+):
+    content = json.dumps({"auth": {"identity": identity}}, separators=(",", ":")).encode()
+    assert len(content) < 1024 * 1024
+
+    answer = await world.http.post("/v3/auth/tokens", content=content)
+
+    assert answer.status_code == 400
+    assert f"more than {limit}" in answer.json()["error"]["message"]
+
+
+async def test_a_policy_that_is_as_large_as_it_may_be_is_taken(world: World, acme: Tenant, globex: Tenant):
+    service = await world.available_service(acme, enable_policy=True)
+    policy = {"Statement": [[0] * 1_999 for _ in range(5)]}
+
+    endpoint = await globex.post("vpc-endpoints", world.endpoint_body(service["id"], policy_document=policy))
+
+    assert endpoint["policy_document"] == policy
+
+
 async def test_unknown_paths_and_methods_get_the_contracts_shape(acme: Tenant):
     assert await acme.refused("GET", "nothing") == (404, "EndPoint.0005")
     assert await acme.refused("GET", "vpc-endpoints/x/y/z") == (404, "EndPoint.0005")

@@ -181,6 +181,12 @@ async def test_a_bad_subnet_is_refused(acme: Tenant, subnet: dict[str, Any], sta
         pytest.param({"device_owner": "compute:nova"}, 400, "VPC.2500", id="a machine's port"),
         pytest.param({"name": "a\u0007"}, 400, "VPC.2500", id="control character"),
         pytest.param({"allowed_address_pairs": [{"ip_address": "x"}]}, 400, "VPC.2500", id="bad pair"),
+        pytest.param(
+            {"allowed_address_pairs": [{"ip_address": "10.0.0.9", "mac_address": "02:00:00:00:00:0\n"}]},
+            400,
+            "VPC.2500",
+            id="bad MAC",
+        ),
         pytest.param({"network_id": "a0000000-0000-4000-8000-000000000009"}, 404, "VPC.0202", id="unknown subnet"),
     ],
 )

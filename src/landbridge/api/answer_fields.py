@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-__all__ = ["UUID_PATTERN", "Absent", "Address", "Answer", "Id", "Moment", "ProjectId", "TcpPort"]
+__all__ = ["Absent", "Address", "Answer", "Code", "Id", "Moment", "ProjectId", "TcpPort"]
 
 UUID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+PROJECT_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
 class Answer(BaseModel):
@@ -19,9 +20,7 @@ class Answer(BaseModel):
 Id = Annotated[str, Field(pattern=UUID_PATTERN, examples=["8f0a1c52-6d3e-4c1b-9f57-2f4b1c9a7e10"])]
 """The id of something of ours."""
 
-ProjectId = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["0d5c0000000000000000000000000001"])
-]
+ProjectId = Annotated[str, Field(pattern=PROJECT_ID_PATTERN, examples=["0d5c0000000000000000000000000001"])]
 """The id of a project or a domain."""
 
 Moment = Annotated[
@@ -33,6 +32,9 @@ Address = Annotated[str, Field(json_schema_extra={"format": "ipv4"}, examples=["
 """An IPv4 address."""
 
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
+
+Code = Annotated[str, Field(pattern=r"^(EndPoint|Endpoint|VPC)\.[0-9]{4}$", examples=["EndPoint.0002"])]
+"""A code of an error (contract 7)."""
 
 Absent = SkipJsonSchema[None]
 """Beside another type: the field may be absent; it is never null."""

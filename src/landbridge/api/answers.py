@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from landbridge.api.answer_fields import Absent, Address, Answer, Id, Moment, ProjectId, TcpPort
+from landbridge.api.answer_fields import Absent, Address, Answer, Code, Id, Moment, ProjectId, TcpPort
 from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
 from landbridge.domain.resources import PermissionType, QuotaType, ServerType, TcpProxy
 
@@ -30,9 +30,9 @@ class TagAnswer(Answer):
 class Failed(Answer):
     """Why a resource could not be made: all four members that clients look for (contract 4.3)."""
 
-    code: str
+    code: Code
     message: str
-    error_code: str
+    error_code: Code
     error_message: str
 
 
@@ -48,20 +48,20 @@ class ServiceAnswer(Answer):
     vpc_id: Id
     pool_id: Id
     approval_enabled: bool
-    status: str
+    status: ServiceStatus
     created_at: Moment
     updated_at: Moment
     project_id: ProjectId
     domain_id: ProjectId
-    cidr_type: str
+    cidr_type: Literal["internal"]
     ports: list[Port]
     tcp_proxy: TcpProxy
     tags: list[TagAnswer]
     description: str
     connection_count: int = Field(ge=0)
     enable_policy: bool
-    supported_editions: list[str]
-    public_border_group: str
+    supported_editions: list[Literal["basic"]]
+    public_border_group: Literal["center"]
     error: list[Failed] | Absent = None
 
 
@@ -86,7 +86,7 @@ class PublicService(Answer):
     service_name: str
     service_type: Literal["interface"]
     created_at: Moment
-    is_charge: bool
+    is_charge: Literal[False]
     enable_policy: bool
 
 
@@ -104,8 +104,8 @@ class DescribedService(Answer):
     service_name: str
     service_type: Literal["interface"]
     created_at: Moment
-    is_charge: bool
-    public_border_group: str
+    is_charge: Literal[False]
+    public_border_group: Literal["center"]
     enable_policy: bool
 
 
@@ -114,10 +114,10 @@ class EndpointAnswer(Answer):
 
     id: Id
     service_type: Literal["interface"]
-    status: str
+    status: EndpointStatus
     ip: Address | Absent = None
-    active_status: list[str]
-    enable_status: str
+    active_status: list[Literal["active"]]
+    enable_status: Literal["enable"]
     specification_name: str
     endpoint_service_id: Id
     endpoint_service_name: str
@@ -136,7 +136,7 @@ class EndpointAnswer(Answer):
     description: str
     policy_document: dict[str, Any] | Absent = None
     endpoint_pool_id: Id
-    public_border_group: str
+    public_border_group: Literal["center"]
     error: list[Failed]
 
 
@@ -171,9 +171,9 @@ class RouteTables(Answer):
 class QuotaAnswer(Answer):
     """How many of something a project has, and may have (contract 4.8)."""
 
-    type: str
-    used: int
-    quota: int
+    type: QuotaType
+    used: int = Field(ge=0)
+    quota: int = Field(ge=0)
 
 
 class QuotaResources(Answer):
@@ -196,7 +196,7 @@ class Connection(Answer):
     created_at: Moment
     updated_at: Moment
     domain_id: ProjectId
-    status: str
+    status: EndpointStatus
     description: str
     error: list[Failed]
 
@@ -284,9 +284,9 @@ class Link(Answer):
 class VersionFacts(Answer):
     """One API version (contract 3.1)."""
 
-    id: Id
+    id: str
     status: str
-    updated: str
+    updated: Moment
     version: str
     min_version: str
     links: list[Link]

@@ -8,14 +8,15 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from landbridge.api.operations import operation
+from landbridge.api.policy import PUBLIC
 from landbridge.api.problems import (
     INTERNAL,
     PROBLEMS,
@@ -27,6 +28,7 @@ from landbridge.api.problems import (
 )
 from landbridge.api.routes import (
     connections,
+    description,
     endpoint_services,
     endpoints,
     identity,
@@ -43,6 +45,8 @@ from landbridge.domain.errors import BodyTooLarge, MethodNotAllowed, RouteNotFou
 
 _OF_VPC_API = re.compile(r"/v1/[^/]+/(vpcs|subnets|ports|routetables)(/|$)")
 _SIGNS_OF_A_PROXY = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
+
+_operators = APIRouter()
 
 
 class RequestObserver(Protocol):
@@ -71,8 +75,17 @@ def unread_request(error: UserError) -> Response:
 
 def create_app(api: Api, observer: RequestObserver) -> FastAPI:
     """Return the ASGI application."""
-    app = FastAPI(title="Landbridge", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = routed_app()
     app.state.api = api
+    app.state.observer = observer
+    app.add_middleware(Guard, observer=observer)  # pyright: ignore[reportArgumentType]
+    return app
+
+
+def routed_app() -> FastAPI:
+    """Return an app with all routes and nothing behind them: enough to describe it."""
+    app = FastAPI(title="Landbridge", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.document = None
     app.router.redirect_slashes = False
     app.include_router(identity.router)
     app.include_router(endpoint_services.router)
@@ -83,13 +96,13 @@ def create_app(api: Api, observer: RequestObserver) -> FastAPI:
     app.include_router(networks.router)
     app.include_router(ports.router)
     app.include_router(route_tables.router)
-    app.add_api_route("/metrics", _metrics(observer), methods=["GET"])
+    app.include_router(description.router)
+    app.include_router(_operators)
     # After all whose paths begin with a word: the first part of its paths is a variable.
     app.include_router(tags.router)
     app.include_router(versions.router)
     app.add_exception_handler(UserError, _user_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(Guard, observer=observer)  # pyright: ignore[reportArgumentType]
     return app
 
 
@@ -128,7 +141,8 @@ class Guard:
         except Exception as error:  # the supervisor: whatever went wrong, the client gets the contract's shape
             self._observer.request_failed(method, _route(scope), request_id, error)
             if status == 0:
-                answer = _failure(scope["path"], INTERNAL, f"internal error: quote {request_id} to the operator")
+                problem_text = f"internal error: quote {request_id} to the operator"
+                answer = _failure(scope, INTERNAL, problem_text)
                 await answer(scope, receive, send_with_id)
         duration = time.perf_counter() - started
         self._observer.request_finished(method, _route(scope), status, duration, request_id)
@@ -145,7 +159,7 @@ def _route(scope: Scope) -> str:
 async def _user_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, UserError):
         raise error
-    answer = _failure(request.url.path, problem_of(error), error.message)
+    answer = _failure(request.scope, problem_of(error), error.message)
     if isinstance(error, BodyTooLarge):
         # The rest of the body is still on its way; only closing the connection keeps it unread.
         answer.headers["Connection"] = "close"
@@ -162,28 +176,27 @@ async def _http_error(request: Request, error: Exception) -> Response:
         problem, message = PROBLEMS[RouteNotFound.slug], "there is no such path"
     else:
         problem, message = Problem(status, "EndPoint.0002"), "the request cannot be served"
-    answer = _failure(request.url.path, problem, message)
+    answer = _failure(request.scope, problem, message)
     if isinstance(error, HTTPException):
         answer.headers.update(error.headers or {})
     return answer
 
 
-def _failure(path: str, problem: Problem, message: str) -> Response:
+def _failure(scope: Scope, problem: Problem, message: str) -> Response:
+    path = scope["path"]
     if path == "/v3" or path.startswith("/v3/"):
         return keystone_response(problem, message)
     if _OF_VPC_API.match(path):
         return network_response(problem, message)
-    return vpcep_response(problem, message)
+    return vpcep_response(problem, message, scope["app"].state.api.error_form)
 
 
-def _metrics(observer: RequestObserver) -> Callable[[Request], Awaitable[Response]]:
-    async def metrics(request: Request) -> Response:
-        """Show metrics to whoever asks from this machine; tenants elsewhere see no such path."""
-        if not _is_from_this_machine(request):
-            raise RouteNotFound("there is no such path")
-        return Response(observer.metrics_text(), media_type="text/plain; version=0.0.4")
-
-    return metrics
+@operation(_operators, "GET", "/metrics", action=PUBLIC, is_documented=False)
+async def show_metrics(request: Request) -> Response:
+    """Show metrics to whoever asks from this machine; tenants elsewhere see no such path."""
+    if not _is_from_this_machine(request):
+        raise RouteNotFound("there is no such path")
+    return Response(request.app.state.observer.metrics_text(), media_type="text/plain; version=0.0.4")
 
 
 def _is_from_this_machine(request: Request) -> bool:

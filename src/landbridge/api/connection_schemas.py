@@ -5,9 +5,11 @@ As in `schemas`, types are strict, null means absent and unknown fields are igno
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import StrictStr
 
+from landbridge.api.body_fields import Description, IdText, PermissionEntry, PermissionTypeText, shown
 from landbridge.api.requests import parse
 from landbridge.api.schemas import Body
 from landbridge.domain.errors import (
@@ -25,10 +27,10 @@ from landbridge.domain.resources import PermissionType
 
 
 class ConnectionActionBody(Body):
-    """Contract 3.11."""
+    """What is to happen with which endpoint (contract 3.11)."""
 
-    action: StrictStr
-    endpoints: list[StrictStr]
+    action: Annotated[StrictStr, shown(enum=["receive", "reject"])]
+    endpoints: Annotated[list[IdText], shown(minItems=1, maxItems=1)]
 
 
 def connection_action(document: Mapping[str, object]) -> tuple[str, EndpointId]:
@@ -47,14 +49,14 @@ def connection_action(document: Mapping[str, object]) -> tuple[str, EndpointId]:
 class ConnectionDescription(Body):
     """A connection, and the provider's text about it."""
 
-    id: StrictStr
-    description: StrictStr
+    id: IdText
+    description: Description
 
 
 class ConnectionDescriptionsBody(Body):
-    """Contract 3.12."""
+    """Connections and their texts (contract 3.12)."""
 
-    connections: list[ConnectionDescription]
+    connections: Annotated[list[ConnectionDescription], shown(minItems=1)]
 
 
 def connection_descriptions(document: Mapping[str, object]) -> Sequence[tuple[EndpointId, str]]:
@@ -64,11 +66,11 @@ def connection_descriptions(document: Mapping[str, object]) -> Sequence[tuple[En
 
 
 class PermissionActionBody(Body):
-    """Contract 3.14."""
+    """What is to happen with which entries (contract 3.14)."""
 
-    action: StrictStr
-    permissions: list[StrictStr]
-    permission_type: StrictStr | None = None
+    action: Annotated[StrictStr, shown(enum=["add", "remove"])]
+    permissions: Annotated[list[PermissionEntry], shown(minItems=1)]
+    permission_type: PermissionTypeText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +100,15 @@ def permission_action(document: Mapping[str, object]) -> PermissionAction:
 class PermissionToCreate(Body):
     """An entry, and what it is for."""
 
-    permission: StrictStr
-    description: StrictStr | None = None
+    permission: PermissionEntry
+    description: Description | None = None
 
 
 class PermissionsToCreateBody(Body):
-    """Contract 3.15."""
+    """Entries to create (contract 3.15)."""
 
-    permissions: list[PermissionToCreate]
-    permission_type: StrictStr | None = None
+    permissions: Annotated[list[PermissionToCreate], shown(minItems=1)]
+    permission_type: PermissionTypeText | None = None
 
 
 def permissions_to_create(
@@ -127,13 +129,13 @@ def permissions_to_create(
 class PermissionToDelete(Body):
     """The id of an entry."""
 
-    id: StrictStr
+    id: IdText
 
 
 class PermissionsToDeleteBody(Body):
-    """Contract 3.16."""
+    """Entries to delete (contract 3.16)."""
 
-    permissions: list[PermissionToDelete]
+    permissions: Annotated[list[PermissionToDelete], shown(minItems=1)]
 
 
 def permissions_to_delete(document: Mapping[str, object]) -> Sequence[PermissionId]:
@@ -148,11 +150,11 @@ def permissions_to_delete(document: Mapping[str, object]) -> Sequence[Permission
 class PermissionText(Body):
     """What an entry is for."""
 
-    description: StrictStr
+    description: Description
 
 
 class PermissionDescriptionBody(Body):
-    """Contract 3.17."""
+    """The new text of an entry (contract 3.17)."""
 
     permission: PermissionText
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
+from landbridge.api.body_fields import IdText
 from landbridge.api.requests import parse
 from landbridge.domain.errors import InvalidWhitelist, UserError
 
@@ -17,7 +18,7 @@ class _Body(BaseModel):
 
 
 class AccessBody(_Body):
-    """Contract 3.22. A part that is absent stays as it is."""
+    """Who may use an endpoint (contract 3.22). A part that is absent stays as it is."""
 
     whitelist: list[StrictStr] | None = None
     enable_whitelist: StrictBool | None = None
@@ -35,12 +36,12 @@ def access_change(document: Mapping[str, object]) -> tuple[list[str] | None, boo
 
 
 class PolicyBody(_Body):
-    """Contract 3.24. `policy_statement` is for gateway endpoints, of which there are none."""
+    """The policy of an endpoint (contract 3.24). `policy_statement` is for gateway endpoints: there are none."""
 
     policy_document: Annotated[object, Field(json_schema_extra={"type": "object", "minProperties": 1})]
 
 
 class RouteTablesBody(_Body):
-    """Contract 3.26."""
+    """The route tables of a gateway endpoint (contract 3.26)."""
 
-    routetables: list[StrictStr]
+    routetables: list[IdText]

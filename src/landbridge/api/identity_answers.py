@@ -3,14 +3,12 @@
 Nothing is built from these models: `identity_presentation` writes the answers.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from landbridge.api.answer_fields import Absent, Answer, Code
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class IdentityErrorDetail(_Answer):
+class IdentityErrorDetail(Answer):
     """An error as Keystone writes it; `code` is the HTTP status."""
 
     code: int
@@ -18,15 +16,15 @@ class IdentityErrorDetail(_Answer):
     message: str
 
 
-class IdentityError(_Answer):
+class IdentityError(Answer):
     """An error in Keystone's shape, with the flat pair that the Huawei SDK reads."""
 
     error: IdentityErrorDetail
-    error_code: str
+    error_code: Code
     error_msg: str
 
 
-class IdentityVersionDetail(_Answer):
+class IdentityVersionDetail(Answer):
     """The one version of the identity API."""
 
     id: str
@@ -36,13 +34,13 @@ class IdentityVersionDetail(_Answer):
     media_types: list[dict[str, str]] = Field(alias="media-types")
 
 
-class IdentityVersion(_Answer):
+class IdentityVersion(Answer):
     """Answer of discovery."""
 
     version: IdentityVersionDetail
 
 
-class Reference(_Answer):
+class Reference(Answer):
     """A domain, by both its names."""
 
     id: str
@@ -62,7 +60,7 @@ class TokenProject(Reference):
     domain: Reference
 
 
-class CatalogueEndpoint(_Answer):
+class CatalogueEndpoint(Answer):
     """Where a service is."""
 
     id: str
@@ -72,7 +70,7 @@ class CatalogueEndpoint(_Answer):
     url: str
 
 
-class CatalogueService(_Answer):
+class CatalogueService(Answer):
     """A service of the catalogue."""
 
     id: str
@@ -81,7 +79,7 @@ class CatalogueService(_Answer):
     endpoints: list[CatalogueEndpoint]
 
 
-class TokenDetail(_Answer):
+class TokenDetail(Answer):
     """What a token says. It has `project` or `domain`, or neither."""
 
     methods: list[str]
@@ -89,20 +87,20 @@ class TokenDetail(_Answer):
     expires_at: str
     audit_ids: list[str]
     user: TokenUser
-    project: TokenProject | None = None
-    domain: Reference | None = None
-    is_domain: bool | None = None
-    roles: list[Reference] | None = None
-    catalog: list[CatalogueService] | None = None
+    project: TokenProject | Absent = None
+    domain: Reference | Absent = None
+    is_domain: bool | Absent = None
+    roles: list[Reference] | Absent = None
+    catalog: list[CatalogueService] | Absent = None
 
 
-class TokenAnswer(_Answer):
+class TokenAnswer(Answer):
     """What a token says; the token itself is in the header X-Subject-Token."""
 
     token: TokenDetail
 
 
-class ListLinks(_Answer):
+class ListLinks(Answer):
     """Where a list is; there is never another page."""
 
     self: str
@@ -110,7 +108,7 @@ class ListLinks(_Answer):
     next: None
 
 
-class ProjectAnswer(_Answer):
+class ProjectAnswer(Answer):
     """A project."""
 
     id: str
@@ -123,20 +121,20 @@ class ProjectAnswer(_Answer):
     links: dict[str, str]
 
 
-class Project(_Answer):
+class Project(Answer):
     """One project."""
 
     project: ProjectAnswer
 
 
-class Projects(_Answer):
+class Projects(Answer):
     """A list of projects."""
 
     projects: list[ProjectAnswer]
     links: ListLinks
 
 
-class DomainAnswer(_Answer):
+class DomainAnswer(Answer):
     """A domain."""
 
     id: str
@@ -146,14 +144,14 @@ class DomainAnswer(_Answer):
     links: dict[str, str]
 
 
-class Domains(_Answer):
+class Domains(Answer):
     """A list of domains."""
 
     domains: list[DomainAnswer]
     links: ListLinks
 
 
-class UserAnswer(_Answer):
+class UserAnswer(Answer):
     """A user."""
 
     id: str
@@ -164,14 +162,14 @@ class UserAnswer(_Answer):
     links: dict[str, str]
 
 
-class Users(_Answer):
+class Users(Answer):
     """A list of users."""
 
     users: list[UserAnswer]
     links: ListLinks
 
 
-class Catalogue(_Answer):
+class Catalogue(Answer):
     """Which services there are."""
 
     catalog: list[CatalogueService]

@@ -5,68 +5,65 @@ Nothing is built from these models: `network_presentation` writes the answers, a
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from landbridge.api.answer_fields import Absent, Address, Answer, Code, Id, Moment, ProjectId
 from landbridge.api.operations import ErrorDetail
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class NetworkErrorAnswer(BaseModel):
+class NetworkErrorAnswer(Answer):
     """An error of the VPC API: its own flat pair beside the union of contract 1.7."""
 
-    code: str
+    code: Code
     message: str
     error: ErrorDetail
-    error_code: str
+    error_code: Code
     error_msg: str
 
 
-class VpcRoute(_Answer):
+class VpcRoute(Answer):
     """A custom route, as a VPC shows it."""
 
     destination: str
     nexthop: str
 
 
-class VpcFacts(_Answer):
+class VpcFacts(Answer):
     """A VPC."""
 
-    id: str
+    id: Id
     name: str
     description: str
     cidr: str
     status: str
-    tenant_id: str
+    tenant_id: ProjectId
     enterprise_project_id: str
     routes: list[VpcRoute]
     enable_network_address_usage_metrics: bool
-    created_at: str | None = None
-    updated_at: str | None = None
+    created_at: Moment | Absent = None
+    updated_at: Moment | Absent = None
 
 
-class VpcAnswer(_Answer):
+class VpcAnswer(Answer):
     """One VPC."""
 
     vpc: VpcFacts
 
 
-class VpcList(_Answer):
+class VpcList(Answer):
     """One page of VPCs."""
 
     vpcs: list[VpcFacts]
 
 
-class SubnetFacts(_Answer):
+class SubnetFacts(Answer):
     """A subnet."""
 
-    id: str
+    id: Id
     name: str
     description: str
     cidr: str
-    gateway_ip: str
+    gateway_ip: Address
     ipv6_enable: bool
     cidr_v6: str
     gateway_ip_v6: str
@@ -75,70 +72,70 @@ class SubnetFacts(_Answer):
     secondary_dns: str
     dnsList: list[str]  # noqa: N815 — as it is on the wire
     availability_zone: str
-    vpc_id: str
+    vpc_id: Id
     status: str
-    neutron_network_id: str
-    neutron_subnet_id: str
+    neutron_network_id: Id
+    neutron_subnet_id: Id
     neutron_subnet_id_v6: str
     extra_dhcp_opts: list[Any]
     scope: str
-    tenant_id: str
+    tenant_id: ProjectId
     enable_network_address_usage_metrics: bool
-    created_at: str | None = None
-    updated_at: str | None = None
+    created_at: Moment | Absent = None
+    updated_at: Moment | Absent = None
 
 
-class SubnetAnswer(_Answer):
+class SubnetAnswer(Answer):
     """One subnet."""
 
     subnet: SubnetFacts
 
 
-class SubnetList(_Answer):
+class SubnetList(Answer):
     """One page of subnets."""
 
     subnets: list[SubnetFacts]
 
 
-class ChangedSubnetFacts(_Answer):
+class ChangedSubnetFacts(Answer):
     """What a change of a subnet answers."""
 
-    id: str
+    id: Id
     status: str
 
 
-class ChangedSubnet(_Answer):
+class ChangedSubnet(Answer):
     """A subnet that was changed."""
 
     subnet: ChangedSubnetFacts
 
 
-class PortAddress(_Answer):
+class PortAddress(Answer):
     """The address of a port."""
 
-    ip_address: str
-    subnet_id: str
+    ip_address: Address
+    subnet_id: Id
 
 
-class PortPair(_Answer):
+class PortPair(Answer):
     """An address that a port may use beside its own."""
 
     ip_address: str
     mac_address: str
 
 
-class PortFacts(_Answer):
+class PortFacts(Answer):
     """A port."""
 
-    id: str
+    id: Id
     name: str
-    network_id: str
+    network_id: Id
     admin_state_up: bool
     mac_address: str
     fixed_ips: list[PortAddress]
     device_id: str
     device_owner: str
-    tenant_id: str
+    tenant_id: ProjectId
     status: str
     security_groups: list[str]
     allowed_address_pairs: list[PortPair]
@@ -156,19 +153,19 @@ class PortFacts(_Answer):
     ipv6_bandwidth_id: str
 
 
-class PortAnswer(_Answer):
+class PortAnswer(Answer):
     """One port."""
 
     port: PortFacts
 
 
-class PortList(_Answer):
+class PortList(Answer):
     """One page of ports."""
 
     ports: list[PortFacts]
 
 
-class RouteFacts(_Answer):
+class RouteFacts(Answer):
     """A custom route."""
 
     type: str
@@ -177,24 +174,24 @@ class RouteFacts(_Answer):
     description: str
 
 
-class SubnetReference(_Answer):
+class SubnetReference(Answer):
     """A subnet that has the table."""
 
-    id: str
+    id: Id
 
 
-class ListedRouteTable(_Answer):
+class ListedRouteTable(Answer):
     """A route table, as lists show it."""
 
-    id: str
+    id: Id
     name: str
     description: str
     default: bool
-    vpc_id: str
-    tenant_id: str
+    vpc_id: Id
+    tenant_id: ProjectId
     subnets: list[SubnetReference]
-    created_at: str | None = None
-    updated_at: str | None = None
+    created_at: Moment | Absent = None
+    updated_at: Moment | Absent = None
 
 
 class RouteTableFacts(ListedRouteTable):
@@ -203,13 +200,13 @@ class RouteTableFacts(ListedRouteTable):
     routes: list[RouteFacts]
 
 
-class RouteTableAnswer(_Answer):
+class RouteTableAnswer(Answer):
     """One route table."""
 
     routetable: RouteTableFacts
 
 
-class RouteTableList(_Answer):
+class RouteTableList(Answer):
     """One page of route tables."""
 
     routetables: list[ListedRouteTable]

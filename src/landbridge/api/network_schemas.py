@@ -18,17 +18,9 @@ from landbridge.api.requests import parse
 from landbridge.control.network_rules import NetworkPage
 from landbridge.control.networks import NewSubnet, NewVpc, SubnetChanges, VpcChanges
 from landbridge.control.nics import NewNic, NicChanges
-from landbridge.domain.errors import (
-    InvalidLimit,
-    InvalidParameter,
-    InvalidPort,
-    InvalidSubnet,
-    InvalidSubnetRange,
-    InvalidVpc,
-    InvalidVpcRange,
-    UserError,
-)
+from landbridge.domain.errors import InvalidLimit, InvalidParameter, UserError
 from landbridge.domain.ids import SubnetId, VpcId
+from landbridge.domain.network_errors import InvalidPort, InvalidSubnet, InvalidSubnetRange, InvalidVpc, InvalidVpcRange
 
 PAGE_LIMIT = 2000
 _VALUE_LIMIT = 255

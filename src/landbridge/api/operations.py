@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from landbridge.api.answer_fields import Answer, Code
 from landbridge.api.policy import POLICY, PUBLIC, SIGNED_IN
 from landbridge.domain.errors import OperatorError
 
@@ -33,23 +34,19 @@ class Parameter:
     required: bool = False
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Answer):
     """Code and sentence of an error."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    code: str = Field(pattern=r"^(EndPoint|Endpoint|VPC)\.[0-9]{4}$")
+    code: Code
     message: str = Field(min_length=1)
 
 
-class ErrorAnswer(BaseModel):
+class ErrorAnswer(Answer):
     """An error, in the union of both documented shapes (contract 1.7)."""
 
-    model_config = ConfigDict(extra="forbid")
-
     error: ErrorDetail
-    error_code: str
-    error_msg: str
+    error_code: Code
+    error_msg: str = Field(min_length=1)
 
 
 def operation(

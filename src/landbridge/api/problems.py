@@ -153,14 +153,11 @@ def problem_of(error: UserError) -> Problem:
     return PROBLEMS[error.slug]
 
 
-def vpcep_response(problem: Problem, message: str) -> JSONResponse:
-    """Return an error in the union of both documented shapes (contract 1.7)."""
-    body = {
-        "error": {"code": problem.code, "message": message},
-        "error_code": problem.code,
-        "error_msg": message,
-    }
-    return JSONResponse(body, problem.status)
+def vpcep_response(problem: Problem, message: str, form: str = "union") -> JSONResponse:
+    """Return an error in one of the documented shapes, or in the `union` of both (contract 1.7)."""
+    nested = {"error": {"code": problem.code, "message": message}}
+    flat = {"error_code": problem.code, "error_msg": message}
+    return JSONResponse({"nested": nested, "flat": flat}.get(form, nested | flat), problem.status)
 
 
 def network_response(problem: Problem, message: str) -> JSONResponse:

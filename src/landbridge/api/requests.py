@@ -25,6 +25,10 @@ from landbridge.domain.errors import (
 )
 
 BODY_LIMIT_BYTES = 1024 * 1024
+BODY_LIMIT_VALUES = 20_000
+"""Numbers, texts, lists and so on; an endpoint policy has half as many at most."""
+LIST_LIMIT = 2_000
+"""Entries of one list. The longest that is taken has 500."""
 PAGE_LIMIT = 1000
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -68,7 +72,8 @@ async def read_object(request: Request) -> dict[str, object]:
     """Return the body as a JSON object.
 
     Raises:
-        MalformedRequest: empty, not UTF-8, not JSON, too deep, not an object, or with a NUL character.
+        MalformedRequest: empty, not UTF-8, not JSON, too deep, of too many parts, not an object, or with a NUL
+            character.
     """
     body = await read_body(request)
     if not body.strip():
@@ -87,16 +92,25 @@ async def read_object(request: Request) -> dict[str, object]:
 
 def _texts(value: object) -> Iterator[str]:
     waiting = [value]
+    count = 0
     while waiting:
         item = waiting.pop()
+        count += 1
+        # What is wrong with each of them is written down before the first fault can be told: half a million faults,
+        # which fit into a body, take seconds and 400 MB, and whoever signs in need not say who they are.
+        if count + len(waiting) > BODY_LIMIT_VALUES:
+            raise MalformedRequest(f"the body has more than {BODY_LIMIT_VALUES} values: send several requests")
         if isinstance(item, str):
             yield item
         elif isinstance(item, dict):
-            entries = cast("dict[str, object]", item)
-            yield from entries.keys()
-            waiting.extend(entries.values())
+            members = cast("dict[str, object]", item)
+            yield from members.keys()
+            waiting.extend(members.values())
         elif isinstance(item, list):
-            waiting.extend(cast("list[object]", item))
+            entries = cast("list[object]", item)
+            if len(entries) > LIST_LIMIT:
+                raise MalformedRequest(f"the body has a list of more than {LIST_LIMIT} entries: send several requests")
+            waiting.extend(entries)
 
 
 def parse(model: type[M], document: Mapping[str, object], errors: Mapping[str, type[UserError]]) -> M:

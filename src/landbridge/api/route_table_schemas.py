@@ -8,8 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 from landbridge.api.network_schemas import VALUES_LIMIT, NetworkBody, Texts, list_or_empty
 from landbridge.api.requests import parse
 from landbridge.control.route_tables import NewRouteTable, RouteChange, RouteTableChanges, WantedRoute
-from landbridge.domain.errors import InvalidRouteTable, UserError
+from landbridge.domain.errors import UserError
 from landbridge.domain.ids import SubnetId, VpcId
+from landbridge.domain.network_errors import InvalidRouteTable
 
 
 class RouteBody(NetworkBody):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr
 
+from landbridge.api.body_fields import AddressText, Description, IdText, shown
 from landbridge.api.requests import parse
 from landbridge.control.endpoints import NewEndpoint
 from landbridge.domain.errors import (
@@ -42,7 +43,7 @@ class Body(BaseModel):
 
 
 class TagBody(Body):
-    """Contract 4.2."""
+    """A tag (contract 4.2)."""
 
     key: StrictStr
     value: StrictStr | None = None
@@ -55,22 +56,24 @@ TAG_ERRORS: Mapping[str, type[UserError]] = {"tags.key": EmptyTag, "tags.value":
 
 
 class EndpointBody(Body):
-    """Contract 3.19."""
+    """A new endpoint (contract 3.19)."""
 
-    endpoint_service_id: StrictStr | None = None
-    vpc_id: StrictStr | None = None
-    subnet_id: StrictStr | None = None
-    port_ip: StrictStr | None = None
+    model_config = ConfigDict(json_schema_extra={"required": ["endpoint_service_id", "vpc_id", "subnet_id"]})
+
+    endpoint_service_id: IdText | None = None
+    vpc_id: IdText | None = None
+    subnet_id: IdText | None = None
+    port_ip: AddressText | None = None
     enable_dns: StrictBool | None = None
     whitelist: Annotated[list[StrictStr], BeforeValidator(_list_or_empty)] = Field(default_factory=list[str])
     enable_whitelist: StrictBool | None = None
-    description: StrictStr | None = None
-    specification_name: StrictStr | None = None
+    description: Description | None = None
+    specification_name: Annotated[StrictStr, shown(enum=["default"])] | None = None
     tags: Tags = Field(default_factory=list[TagBody])
-    policy_statement: Annotated[object, Field(json_schema_extra={"type": "array", "maxItems": 10})] = None
+    policy_statement: Annotated[object, Field(json_schema_extra={"type": "array", "maxItems": 0})] = None
     policy_document: Annotated[object, Field(json_schema_extra={"type": "object"})] = None
-    ip_version: StrictStr | None = None
-    ipv6_address: StrictStr | None = None
+    ip_version: Annotated[StrictStr, shown(enum=["ipv4"])] | None = None
+    ipv6_address: Annotated[StrictStr, shown(maxLength=0)] | None = None
 
 
 _ENDPOINT_ERRORS: Mapping[str, type[UserError]] = {

@@ -5,9 +5,20 @@ server_type or service_type, which nobody can change, is not refused for it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictStr
 
+from landbridge.api.body_fields import (
+    Description,
+    IdText,
+    PortNumber,
+    Protocol,
+    ServerTypeText,
+    ShortName,
+    TcpProxyText,
+    shown,
+)
 from landbridge.api.requests import parse
 from landbridge.api.schemas import TAG_ERRORS, Body, TagBody, Tags, checked_uuid, resource_tags
 from landbridge.control.endpoint_services import NewService
@@ -30,29 +41,30 @@ from landbridge.domain.errors import (
 )
 from landbridge.domain.ids import NicId, VpcId
 from landbridge.domain.resources import PortMapping, ServerType, TcpProxy
+from landbridge.domain.validation import PORT_MAPPING_LIMIT
 
 
 class PortBody(Body):
-    """Contract 4.1."""
+    """Which port of the endpoint leads to which port of the backend (contract 4.1)."""
 
-    client_port: StrictInt
-    server_port: StrictInt
-    protocol: StrictStr | None = None
+    client_port: PortNumber
+    server_port: PortNumber
+    protocol: Protocol | None = None
 
 
 class ServiceBody(Body):
-    """Contract 3.3."""
+    """A new endpoint service (contract 3.3)."""
 
-    port_id: StrictStr
-    vpc_id: StrictStr
-    server_type: StrictStr
-    ports: list[PortBody]
-    vip_port_id: StrictStr | None = None
-    service_name: StrictStr | None = None
-    service_type: StrictStr | None = None
+    port_id: IdText
+    vpc_id: IdText
+    server_type: ServerTypeText
+    ports: Annotated[list[PortBody], shown(minItems=1, maxItems=PORT_MAPPING_LIMIT)]
+    vip_port_id: IdText | None = None
+    service_name: ShortName | None = None
+    service_type: Annotated[StrictStr, shown(enum=["interface"])] | None = None
     approval_enabled: StrictBool | None = None
-    tcp_proxy: StrictStr | None = None
-    description: StrictStr | None = None
+    tcp_proxy: TcpProxyText | None = None
+    description: Description | None = None
     tags: Tags = Field(default_factory=list[TagBody])
     enable_policy: StrictBool | None = None
     ip: object = None
@@ -96,16 +108,19 @@ def new_service(document: Mapping[str, object]) -> NewService:
 
 
 class ServiceChangeBody(Body):
-    """Contract 3.6. What is absent stays as it is; `""` clears the name and the description."""
+    """What is to change of an endpoint service (contract 3.6).
+
+    What is absent stays as it is; `""` clears the name and the description.
+    """
 
     ports: list[PortBody] | None = None
-    service_name: StrictStr | None = None
+    service_name: ShortName | None = None
     approval_enabled: StrictBool | None = None
-    tcp_proxy: StrictStr | None = None
-    description: StrictStr | None = None
+    tcp_proxy: TcpProxyText | None = None
+    description: Description | None = None
     enable_policy: StrictBool | None = None
-    port_id: StrictStr | None = None
-    vip_port_id: StrictStr | None = None
+    port_id: IdText | None = None
+    vip_port_id: IdText | None = None
     ip: object = None
 
 
@@ -131,9 +146,9 @@ def service_change(document: Mapping[str, object]) -> ServiceChange:
 
 
 class ServiceNameBody(Body):
-    """Contract 3.18. `""` takes the short name away."""
+    """The new short name (contract 3.18). `""` takes the short name away."""
 
-    endpoint_service_name: StrictStr | None = None
+    endpoint_service_name: ShortName | None = None
 
 
 def service_name(document: Mapping[str, object]) -> str | None:

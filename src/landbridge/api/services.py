@@ -25,6 +25,8 @@ class Api:
     dns_domain: str
     public_url: str
     """Scheme, host and port as clients reach this server, without a trailing slash."""
+    error_form: str
+    """How errors are written: `union`, `nested` or `flat` (contract 1.7)."""
     clock: Clock
     identity: Identity
     issuer: TokenIssuer | None

@@ -40,7 +40,7 @@ class TagToChange(_Body):
 
 
 class TagActionBody(_Body):
-    """Contract 3.29."""
+    """Tags to create or to delete (contract 3.29)."""
 
     action: Literal["create", "delete"]
     tags: Annotated[list[TagToChange], Field(min_length=1)]
@@ -92,7 +92,7 @@ Number = StrictInt | Annotated[StrictStr, Field(pattern="^[0-9]{1,9}$")]
 
 
 class FindBody(_Body):
-    """Contract 3.30. Numbers arrive as numbers or as texts."""
+    """What is searched for (contract 3.30). Numbers arrive as numbers or as texts."""
 
     action: Literal["filter", "count"]
     limit: Number | None = None

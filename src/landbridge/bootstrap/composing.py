@@ -121,6 +121,7 @@ def compose(
         region=settings.region,
         dns_domain=settings.dns_domain,
         public_url=public_url,
+        error_form=settings.error_form,
         clock=clock,
         identity=chosen.identity,
         issuer=chosen.issuer,

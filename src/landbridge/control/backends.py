@@ -59,14 +59,14 @@ async def find_backend(
         PortNotFound, PortNotInVpc: port_id is not there, or in another VPC.
         InvalidVipPortId: vip_port_id is no virtual IP of the VPC, or a VIP service names none.
     """
-    nic = await _own_nic(directory, project_id, port_id)
+    nic = await directory.nic(project_id, port_id)
     if nic is None:
         raise PortNotFound(f"port_id {port_id} does not exist in this project")
     if nic.vpc_id != vpc_id:
         raise PortNotInVpc(f"port_id {nic.id} is not in VPC {vpc_id}")
     vip = None
     if vip_port_id is not None:
-        vip = await _own_nic(directory, project_id, vip_port_id)
+        vip = await directory.nic(project_id, vip_port_id)
         if vip is None or vip.vpc_id != vpc_id or not vip.is_virtual_ip:
             raise InvalidVipPortId(f"vip_port_id {vip_port_id} is no virtual IP of VPC {vpc_id}")
     if server_type is not ServerType.VIP:
@@ -76,8 +76,3 @@ async def find_backend(
             f"port_id {nic.id} is no virtual IP: give the virtual IP's port as vip_port_id or as port_id"
         )
     return FoundBackend(server_type, nic, vip)
-
-
-async def _own_nic(directory: Directory, project_id: ProjectId, id_: NicId) -> Nic | None:
-    nic = await directory.nic(id_)
-    return nic if nic is not None and nic.project_id == project_id else None

@@ -197,8 +197,8 @@ class EndpointServices:
         self._wakeups.ring()
 
     async def _provider_vpc(self, caller: Caller, vpc_id: VpcId) -> Vpc:
-        vpc = await self._directory.vpc(vpc_id)
-        if vpc is None or vpc.project_id != caller.project_id:
+        vpc = await self._directory.vpc(caller.project_id, vpc_id)
+        if vpc is None:
             raise VpcNotFound(f"VPC {vpc_id} does not exist in this project")
         check_transit_range_is_free(vpc, await self._directory.subnets(vpc_id))
         return vpc

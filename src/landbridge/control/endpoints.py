@@ -187,17 +187,15 @@ class Endpoints:
                 self._watch.cut_overdue(endpoint)
 
     async def _consumer_subnet(self, caller: Caller, vpc_id: VpcId, subnet_id: SubnetId) -> Subnet:
-        vpc = await self._directory.vpc(vpc_id)
-        if vpc is None or vpc.project_id != caller.project_id:
+        vpc = await self._directory.vpc(caller.project_id, vpc_id)
+        if vpc is None:
             raise VpcNotFound(f"VPC {vpc_id} does not exist in this project")
         subnets = await self._directory.subnets(vpc_id)
         check_transit_range_is_free(vpc, subnets)
         for subnet in subnets:
             if subnet.id == subnet_id:
                 return subnet
-        elsewhere = await self._directory.subnet(subnet_id)
-        owner = await self._directory.vpc(elsewhere.vpc_id) if elsewhere is not None else None
-        if owner is None or owner.project_id != caller.project_id:
+        if await self._directory.subnet(caller.project_id, subnet_id) is None:
             raise SubnetNotFound(f"subnet {subnet_id} does not exist in this project")
         raise SubnetNotInVpc(f"subnet {subnet_id} is not in VPC {vpc_id}")
 

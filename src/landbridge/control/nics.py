@@ -5,6 +5,7 @@ with the endpoints' addresses, and is given back only when nothing answers at it
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -45,6 +46,8 @@ VIP_OWNER = "neutron:VIP_PORT"
 """The device_owner that makes a port a virtual IP."""
 
 ADDRESS_PAIR_LIMIT = 100
+
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,5 +314,7 @@ def _address_pairs(pairs: Sequence[tuple[str, str]]) -> tuple[AddressPair, ...]:
             network = IPv4Network(address, strict=False)
         except ValueError:
             raise InvalidPort("an ip_address of allowed_address_pairs is an IPv4 address or a CIDR") from None
+        if mac and _MAC.fullmatch(mac) is None:
+            raise InvalidPort("a mac_address of allowed_address_pairs is a MAC such as 02:00:5e:00:53:01, or absent")
         checked.append(AddressPair(network, mac))
     return tuple(dict.fromkeys(checked))

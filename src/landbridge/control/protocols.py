@@ -394,22 +394,22 @@ class Store(Protocol):
 
 
 class Directory(Protocol):
-    """What VPCs, subnets and NICs exist."""
+    """What VPCs, subnets and NICs exist. What belongs to another project is as absent as what never was."""
 
-    async def vpc(self, id_: VpcId) -> Vpc | None:
-        """Return a VPC, or None."""
+    async def vpc(self, project_id: ProjectId, id_: VpcId) -> Vpc | None:
+        """Return a VPC of a project, or None."""
         ...
 
-    async def subnet(self, id_: SubnetId) -> Subnet | None:
-        """Return a subnet, or None."""
+    async def subnet(self, project_id: ProjectId, id_: SubnetId) -> Subnet | None:
+        """Return a subnet of a project, or None."""
         ...
 
     async def subnets(self, vpc_id: VpcId) -> Sequence[Subnet]:
         """Return all subnets of a VPC."""
         ...
 
-    async def nic(self, id_: NicId) -> Nic | None:
-        """Return a NIC or virtual IP, or None."""
+    async def nic(self, project_id: ProjectId, id_: NicId) -> Nic | None:
+        """Return a NIC or virtual IP of a project, or None."""
         ...
 
     def recheck(

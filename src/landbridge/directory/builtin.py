@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from landbridge.control.protocols import ReadTransaction, Store
 from landbridge.directory.lab_contents import replace_contents
 from landbridge.domain.errors import PortNotFound, SubnetNotFound, VpcNotFound
-from landbridge.domain.ids import NicId, SubnetId, VpcId
+from landbridge.domain.ids import NicId, ProjectId, SubnetId, VpcId
 from landbridge.domain.resources import Nic, Subnet, Vpc
 from landbridge.domain.validation import check_transit_range_is_free
 
@@ -18,21 +18,21 @@ class BuiltinDirectory:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def vpc(self, id_: VpcId) -> Vpc | None:
-        """Return a VPC, or None."""
-        return await self._store.read(lambda tx: tx.vpc(id_))
+    async def vpc(self, project_id: ProjectId, id_: VpcId) -> Vpc | None:
+        """Return a VPC of a project, or None."""
+        return await self._store.read(lambda tx: tx.vpc_of(project_id, id_))
 
-    async def subnet(self, id_: SubnetId) -> Subnet | None:
-        """Return a subnet, or None."""
-        return await self._store.read(lambda tx: tx.subnet(id_))
+    async def subnet(self, project_id: ProjectId, id_: SubnetId) -> Subnet | None:
+        """Return a subnet of a project, or None."""
+        return await self._store.read(lambda tx: tx.subnet_of(project_id, id_))
 
     async def subnets(self, vpc_id: VpcId) -> Sequence[Subnet]:
         """Return all subnets of a VPC."""
         return await self._store.read(lambda tx: tx.subnets(vpc_id))
 
-    async def nic(self, id_: NicId) -> Nic | None:
-        """Return a NIC or virtual IP, or None."""
-        return await self._store.read(lambda tx: tx.nic(id_))
+    async def nic(self, project_id: ProjectId, id_: NicId) -> Nic | None:
+        """Return a NIC or virtual IP of a project, or None."""
+        return await self._store.read(lambda tx: tx.nic_of(project_id, id_))
 
     def recheck(
         self,

@@ -7,6 +7,8 @@ it, and nothing that a transaction reads is kept in memory for the next one.
 """
 
 import asyncio
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +57,8 @@ class SqliteStore:
         Raises:
             OperatorError: it cannot be opened, is damaged, belongs to something else or to a newer version.
         """
+        if not read_only and not has_server:
+            _make_private(path)
         reading = _engine(path, may_write=False)
         writing = None if read_only else _engine(path, may_write=True)
         engines = (reading,) if writing is None else (writing, reading)
@@ -106,6 +110,16 @@ class SqliteStore:
             raise as_operator_error(error) from error
         except StopIteration as error:
             raise RuntimeError("the look let a StopIteration escape, which no future can carry") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is absent, so that nobody but its owner can read password hashes and tenants' networks.
+
+    The state directory may be older than we are, and open. SQLite gives the files beside it the mode of this one.
+    """
+    # It is there, or cannot be: SQLite says so, in words that we know.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _engine(path: Path, *, may_write: bool) -> Engine:

@@ -15,7 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from landbridge.domain.errors import MalformedRequest, RequestTimedOut, UserError
 
 HEAD_LIMIT_BYTES = 64 * 1024
-"""Of request line and headers. A token may have 16 KiB, so this is plenty."""
+"""Of request line and headers, and of whatever else is no body. A token may have 16 KiB, so this is plenty."""
+
+WAITING_LIMIT = 100
+"""Requests of one connection that wait for their turn, because the client sent them before it had its answers."""
 
 
 class Refusal(Protocol):
@@ -48,7 +51,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._is_in_request = False
         self._is_in_head = False
-        self._head_bytes = 0
+        self._has_got_on = False
+        self._idle_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, its TLS handshake is done."""
@@ -64,34 +68,68 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the next bytes, and count them as long as the head has no end."""
-        was_in_head = self._is_in_head
+        """Parse the next bytes, and count them as long as neither the head ends nor a byte of the body comes.
+
+        What could go on for ever is a head, but also the size of a chunk, and the trailers behind the last one.
+        """
+        self._has_got_on = False
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if was_in_head and self._is_in_head else 0
-        if self._head_bytes > HEAD_LIMIT_BYTES:
-            self._refuse(MalformedRequest(f"request line and headers are longer than {HEAD_LIMIT_BYTES // 1024} KiB"))
+        self._idle_bytes = 0 if self._has_got_on or not self._is_in_request else self._idle_bytes + len(data)
+        if self._idle_bytes > HEAD_LIMIT_BYTES:
+            self._refuse(
+                MalformedRequest(
+                    f"request line and headers, or what stands around a body, are longer than "
+                    f"{HEAD_LIMIT_BYTES // 1024} KiB: send less"
+                )
+            )
 
     def on_message_begin(self) -> None:
         """Notice the first byte of a request."""
         super().on_message_begin()
-        self._is_in_request = self._is_in_head = True
+        self._is_in_request = self._is_in_head = self._has_got_on = True
         if self._deadline is None:
             self._start_deadline()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. A trailer is dropped: behind the body nobody has looked for headers yet, a proxy neither."""
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Notice the end of its head."""
         self._is_in_head = False
+        self._has_got_on = True
+        if self.parser is not None and self.parser.should_upgrade() and self._announces_a_body():
+            # The parser takes what follows for another protocol. As we go on with HTTP, it would be the next request.
+            self._refuse(MalformedRequest("only HTTP/1.1 is spoken here: leave the header Upgrade out"))
+            return
         super().on_headers_complete()
+        if len(self.pipeline) > WAITING_LIMIT:
+            # uvicorn reads on with each answer, and so keeps all that come faster than it answers. Which answer the
+            # client would take a refusal for is anybody's guess. What is raised stops the parser.
+            self.transport.abort()
+            raise ConnectionAbortedError(f"more than {WAITING_LIMIT} requests wait on one connection")
+
+    def on_body(self, body: bytes) -> None:
+        """Notice a part of its body."""
+        self._has_got_on = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Notice its end."""
         self._is_in_request = False
         self._stop_deadline()
-        super().on_message_complete()
+        # One that was refused while it came has nobody who waits for its end.
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; uvicorn's own words are plain text."""
         self._refuse(MalformedRequest("this is no HTTP/1.1 request: check the request line, its URL and the headers"))
+
+    def _announces_a_body(self) -> bool:
+        headers = dict(self.headers)
+        return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
 
     def _start_deadline(self) -> None:
         self._deadline = self.loop.call_later(self._bounds.request_timeout_seconds, self._give_up)

@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -67,6 +68,16 @@ async def test_the_file_is_where_it_was_asked_for_and_commits_reach_the_disk(sto
     finally:
         event.remove(Engine, "commit", ask)
     assert asked == [{"synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}]
+
+
+def test_nobody_but_its_owner_can_read_the_file_or_those_beside_it(tmp_path: Path):
+    tmp_path.chmod(0o755)
+
+    with SqliteStore.open(tmp_path / "landbridge.db"):
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+
+    assert len(modes) == 3
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_commit_that_fails_fails_everybody_in_it_and_the_next_one_works(store: SqliteStore):

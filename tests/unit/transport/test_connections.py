@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -73,9 +74,9 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def connected(state: ServerState, most: int = 10) -> tuple[BoundedConnection, Wire, HandMovedLoop]:
+def connected(state: ServerState, most: int = 10, app: Any = hello) -> tuple[BoundedConnection, Wire, HandMovedLoop]:
     loop, wire = HandMovedLoop(), Wire()
-    config = uvicorn.Config(hello, log_config=None, lifespan="off", interface="asgi3", proxy_headers=False)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", interface="asgi3", proxy_headers=False)
     connection = BoundedConnection(
         ConnectionBounds(30, most), unread_request, config=config, server_state=state, app_state={}, _loop=loop
     )
@@ -132,6 +133,106 @@ async def test_a_head_is_bounded_and_a_body_of_the_same_size_is_not():
 
     assert b"longer than 64 KiB" in head_wire.written
     assert not body_wire.is_closed
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [(b"0\r\n", b"X: " + b"a" * 9_995 + b"\r\n"), (b"0\r\nX: ", b"a" * 10_000), (b"2;a=", b"a" * 10_000)],
+    ids=["trailers", "one-trailer", "chunk-extension"],
+)
+async def test_what_stands_around_a_body_is_bounded(begin: bytes, more: bytes):
+    state = ServerState()
+    connection, wire, _ = connected(state)
+    connection.data_received(CHUNKED + begin)
+
+    sent = 0
+    while not wire.is_closed and sent < 1_000_000:
+        connection.data_received(more)
+        sent += len(more)
+    await answered(state)
+
+    assert wire.is_closed
+    assert sent < 100_000
+
+
+async def test_a_body_in_many_small_chunks_is_not_taken_for_a_head_without_end():
+    state = ServerState()
+    connection, wire, _ = connected(state)
+    connection.data_received(CHUNKED)
+
+    for _ in range(50):
+        connection.data_received(b"1\r\na\r\n" * 1_000)
+    connection.data_received(b"0\r\n\r\n")
+    await answered(state)
+
+    assert wire.written.endswith(b"hello")
+    assert not wire.is_closed
+
+
+async def test_a_trailer_is_no_header():
+    seen: list[bytes] = []
+
+    async def names(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(name for name, _ in scope["headers"])
+        await hello(scope, receive, send)
+
+    state = ServerState()
+    connection, wire, _ = connected(state, app=names)
+
+    connection.data_received(CHUNKED + b"0\r\nX-Auth-Token: forged\r\n\r\n")
+    await answered(state)
+
+    assert wire.written.endswith(b"hello")
+    assert seen == [b"host", b"transfer-encoding"]
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 37", b"Transfer-Encoding: chunked"])
+async def test_the_body_of_a_request_for_another_protocol_is_no_request(length: bytes):
+    state = ServerState()
+    connection, wire, _ = connected(state)
+
+    connection.data_received(
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" + length + b"\r\n\r\n"
+    )
+    await answered(state)
+
+    assert wire.written.startswith(b"HTTP/1.1 400 ")
+    assert b"Upgrade" in wire.written
+    assert b"hello" not in wire.written
+    assert wire.is_closed
+
+
+async def test_a_request_that_would_rather_speak_another_protocol_is_answered_in_this_one():
+    state = ServerState()
+    connection, wire, _ = connected(state)
+    wish = b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n"
+
+    for _ in range(2):
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n" + wish + b"\r\n")
+        await answered(state)
+
+    assert wire.written.count(b"hello") == 2
+
+
+async def test_a_client_may_send_some_requests_ahead_and_not_any_number():
+    state = ServerState()
+    patient, patient_wire, _ = connected(state)
+    hasty, hasty_wire, _ = connected(state)
+
+    patient.data_received(REQUEST * 100)
+    hasty.data_received(REQUEST * 10_000)
+    while state.tasks:
+        await answered(state)
+
+    assert patient_wire.written.count(b"hello") == 100
+    assert not patient_wire.is_closed
+    assert hasty_wire.is_closed
+    assert len(hasty.pipeline) <= 101
 
 
 async def test_a_place_too_many_is_closed_at_once():

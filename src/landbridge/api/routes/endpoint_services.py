@@ -92,7 +92,13 @@ async def list_public_services(request: Request, caller: CallerDep, api: ApiDep)
 
 
 @operation(
-    router, "GET", "/describe", action="vpcep:epserviceDesc:get", answer=answers.DescribedService, query=_DESCRIBE
+    router,
+    "GET",
+    "/describe",
+    action="vpcep:epserviceDesc:get",
+    answer=answers.DescribedService,
+    query=_DESCRIBE,
+    may_miss=True,
 )
 async def describe_service(request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Say what anybody may know about a service, by its id or its full name."""

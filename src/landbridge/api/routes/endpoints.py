@@ -27,7 +27,15 @@ _LIST = (
 router = APIRouter(prefix="/v1/{project_id}/vpc-endpoints", tags=["endpoints"])
 
 
-@operation(router, "POST", "", action="vpcep:endpoints:create", answer=answers.EndpointAnswer, body=EndpointBody)
+@operation(
+    router,
+    "POST",
+    "",
+    action="vpcep:endpoints:create",
+    answer=answers.EndpointAnswer,
+    body=EndpointBody,
+    may_miss=True,
+)
 async def create_endpoint(request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Create an endpoint."""
     return _body(api, await api.endpoints.create(caller, new_endpoint(await read_object(request))))

@@ -38,7 +38,16 @@ _LIST = (
 router = APIRouter(prefix="/v1/{project_id}/ports", tags=["networks"])
 
 
-@operation(router, "POST", "", action="vpc:ports:create", answer=answers.PortAnswer, body=CreatePortBody, error=_ERROR)
+@operation(
+    router,
+    "POST",
+    "",
+    action="vpc:ports:create",
+    answer=answers.PortAnswer,
+    body=CreatePortBody,
+    error=_ERROR,
+    may_miss=True,
+)
 async def create_port(request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Create a port; in a lab its host is there when the answer comes."""
     return {"port": nic_body(await api.nics.create(caller, new_nic(await read_object(request))))}

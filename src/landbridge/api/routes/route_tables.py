@@ -39,6 +39,7 @@ router = APIRouter(prefix="/v1/{project_id}/routetables", tags=["networks"])
     answer=answers.RouteTableAnswer,
     body=CreateRouteTableBody,
     error=_ERROR,
+    may_miss=True,
 )
 async def create_route_table(request: Request, caller: CallerDep, api: ApiDep) -> Json:
     """Create a route table, which no subnet has yet."""
