@@ -208,17 +208,20 @@ async def test_a_held_sweep_still_takes_away_what_was_asked_for(tmp_path: Path, 
         acme = await world.login("acme-admin", "acme-password", "acme")
         globex = await world.login("globex-admin", "globex-password", "globex")
         world.loop.cancel()  # so that not a round but the sweep is what comes next
+        id_ = EndpointId(endpoint["id"])
         waiting = (
             reject(acme, service, endpoint)
             if how == "reject"
             else globex.call("DELETE", f"vpc-endpoints/{endpoint['id']}")
         )
         answer = asyncio.create_task(waiting)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            while (await world.store.read(lambda tx: tx.endpoint(id_))).cut_requested_at is None:
+                await asyncio.sleep(0.005)
         await world.parts.reconciler.sweep()
         await answer
 
-        assert world.driver.observe([EndpointId(endpoint["id"])]) == {}
+        assert world.driver.observe([id_]) == {}
         assert b"landbridge_sweep_held_removals 12.0" in world.telemetry.metrics_text()
 
 
