@@ -70,6 +70,8 @@ def unread_request(error: UserError) -> Response:
     answer = vpcep_response(problem_of(error), error.message)
     request_id = _new_request_id()
     answer.headers["X-Request-Id"] = answer.headers["X-Openstack-Request-Id"] = request_id
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
 
 

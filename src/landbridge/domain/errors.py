@@ -67,7 +67,7 @@ class IdentityUnavailable(UserError):
 
 
 class TooManyRequests(UserError):
-    """A project sends more requests, or an address more failed sign-ins, than allowed."""
+    """A project sends more requests, an address more failed sign-ins, or everybody more large bodies, than allowed."""
 
     slug = "too-many-requests"
 

@@ -6,19 +6,24 @@ all other refusals, which `refusal` makes.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from landbridge.domain.errors import MalformedRequest, RequestTimedOut, UserError
+from landbridge.domain.errors import MalformedRequest, RequestTimedOut, TooManyRequests, UserError
 
 HEAD_LIMIT_BYTES = 64 * 1024
 """Of request line and headers, and of whatever else is no body. A token may have 16 KiB, so this is plenty."""
 
 WAITING_LIMIT = 100
 """Requests of one connection that wait for their turn, because the client sent them before it had its answers."""
+
+SMALL_BODY_BYTES = 64 * 1024
+"""What every request may have, however much the others hold. Nearly all have less."""
+LARGE_BODIES_LIMIT_BYTES = 128 * 1024 * 1024
+"""Of all bodies together, beyond what is small of each."""
 
 
 class Refusal(Protocol):
@@ -29,6 +34,13 @@ class Refusal(Protocol):
     body: bytes | memoryview
 
 
+@dataclass(slots=True)
+class LargeBodies:
+    """What the unanswered requests of all connections hold of their bodies, beyond what is small."""
+
+    held_bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
     """How much a client may take."""
@@ -37,6 +49,8 @@ class ConnectionBounds:
     """From the first byte of a request (for the first one: from connecting) to the last one."""
     most_connections: int
     """More are closed at once."""
+    large_bodies: LargeBodies = field(default_factory=LargeBodies)
+    """Of all connections that have these bounds."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -53,6 +67,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_in_head = False
         self._has_got_on = False
         self._idle_bytes = 0
+        self._body_bytes = 0
+        self._held_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, its TLS handshake is done."""
@@ -65,6 +81,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._stop_deadline()
+        self._hold(0)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -111,9 +128,19 @@ class BoundedConnection(HttpToolsProtocol):
             raise ConnectionAbortedError(f"more than {WAITING_LIMIT} requests wait on one connection")
 
     def on_body(self, body: bytes) -> None:
-        """Notice a part of its body."""
+        """Keep a part of its body, if there is room: strangers may send bodies too, and leave them unfinished."""
         self._has_got_on = True
         super().on_body(body)
+        if self.cycle.response_complete:
+            return
+        self._hold(self._body_bytes + len(body))
+        if self._held_bytes and self._bounds.large_bodies.held_bytes > LARGE_BODIES_LIMIT_BYTES:
+            self._refuse(TooManyRequests("too many large requests are under way: try again in 1 s", 1))
+
+    def on_response_complete(self) -> None:
+        """Forget the body of a request that has been answered."""
+        self._hold(0)
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """Notice its end."""
@@ -130,6 +157,13 @@ class BoundedConnection(HttpToolsProtocol):
     def _announces_a_body(self) -> bool:
         headers = dict(self.headers)
         return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
+
+    def _hold(self, body_bytes: int) -> None:
+        """Note how much of bodies this connection holds."""
+        self._body_bytes = body_bytes
+        held_bytes = max(0, body_bytes - SMALL_BODY_BYTES)
+        self._bounds.large_bodies.held_bytes += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
 
     def _start_deadline(self) -> None:
         self._deadline = self.loop.call_later(self._bounds.request_timeout_seconds, self._give_up)

@@ -74,12 +74,13 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def connected(state: ServerState, most: int = 10, app: Any = hello) -> tuple[BoundedConnection, Wire, HandMovedLoop]:
+def connected(
+    state: ServerState, most: int = 10, app: Any = hello, bounds: ConnectionBounds | None = None
+) -> tuple[BoundedConnection, Wire, HandMovedLoop]:
     loop, wire = HandMovedLoop(), Wire()
     config = uvicorn.Config(app, log_config=None, lifespan="off", interface="asgi3", proxy_headers=False)
-    connection = BoundedConnection(
-        ConnectionBounds(30, most), unread_request, config=config, server_state=state, app_state={}, _loop=loop
-    )
+    bounds = bounds or ConnectionBounds(30, most)
+    connection = BoundedConnection(bounds, unread_request, config=config, server_state=state, app_state={}, _loop=loop)
     connection.connection_made(wire)
     return connection, wire, loop
 
@@ -233,6 +234,59 @@ async def test_a_client_may_send_some_requests_ahead_and_not_any_number():
     assert not patient_wire.is_closed
     assert hasty_wire.is_closed
     assert len(hasty.pipeline) <= 101
+
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+SMALL_POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+
+
+async def reading(scope: Any, receive: Any, send: Any) -> None:
+    """Answer when the whole body is there."""
+    while (message := await receive()).get("more_body"):
+        pass
+    if message["type"] == "http.request":
+        await hello(scope, receive, send)
+
+
+async def test_unfinished_bodies_have_a_bound_together_that_small_ones_do_not_feel():
+    state, bounds = ServerState(), ConnectionBounds(30, 1_000)
+    held = [connected(state, app=reading, bounds=bounds) for _ in range(200)]
+
+    for connection, wire, _ in held:
+        connection.data_received(POST)
+        while not wire.is_closed and connection.cycle.body.count(b"a") < 900_000:
+            connection.data_received(b"a" * 100_000)
+        if wire.is_closed:
+            connection.connection_lost(None)
+    small, small_wire, _ = connected(state, app=reading, bounds=bounds)
+    small.data_received(SMALL_POST)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    refused = [wire.written for _, wire, _ in held if wire.is_closed]
+    assert 0 < len(refused) < 100
+    assert 100 * 1024 * 1024 < bounds.large_bodies.held_bytes < 130 * 1024 * 1024
+    assert all(b"400 Bad Request" in answer and b"retry-after: 1" in answer for answer in refused)
+    assert small_wire.written.endswith(b"hello")
+    for connection, wire, _ in held:
+        if not wire.is_closed:
+            connection.connection_lost(None)
+    await answered(state)
+    assert bounds.large_bodies.held_bytes == 0
+
+
+async def test_an_answered_body_takes_no_room():
+    state, bounds = ServerState(), ConnectionBounds(30, 1_000)
+    connection, wire, _ = connected(state, app=reading, bounds=bounds)
+
+    for _ in range(3):
+        connection.data_received(POST + b"a" * 500_000)
+        assert bounds.large_bodies.held_bytes > 0
+        connection.data_received(b"a" * 500_000)
+        await answered(state)
+
+    assert wire.written.count(b"hello") == 3
+    assert bounds.large_bodies.held_bytes == 0
 
 
 async def test_a_place_too_many_is_closed_at_once():
