@@ -43,7 +43,9 @@ def test_every_part_that_somebody_takes_away_is_missed_and_mended(world: World):
         assert world.driver.survey((service, endpoint)) != expected, f"{sabotage.what} was not noticed"
         assert world.sweep(service, endpoint) == {}, sabotage.what
         assert world.driver.survey((service, endpoint)) == expected, f"{sabotage.what} was not mended"
-        assert world.reach("red-client", endpoint.address, 80) == answer, f"nothing passes after {sabotage.what}"
+        # A link that was down has its carrier a moment after it is up again; until then a client may be refused.
+        tries = (world.reach("red-client", endpoint.address, 80) for _ in range(3))
+        assert answer in tries, f"nothing passes after {sabotage.what}"
 
 
 def test_a_restarted_driver_mends_too(world: World):
