@@ -87,8 +87,9 @@ class LinuxPlane:
 
         for item in self._list(edge, "nft", "-j", "list", "ruleset")["nftables"]:
             listed: dict[str, Any] | None = item.get("set") or item.get("map")
-            for element in (listed or {}).get("elem", ()):
-                assert listed is not None
+            if listed is None or listed["name"] == "routed":
+                continue  # says of a subnet's interface what it is, and goes and comes with it
+            for element in listed.get("elem", ()):
                 key = _key(element[0] if "map" in item else element)
                 place = f"{listed['family']} {listed['table']} {listed['name']}"
                 yield doing(f"{place} losing {key}", "nft", f"delete element {place} {{ {key} }}")

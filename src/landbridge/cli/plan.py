@@ -1,6 +1,6 @@
 """Write a plan for people and for programs."""
 
-from landbridge.dataplane.model import Binding
+from landbridge.dataplane.model import Binding, GatewayBinding, Target
 from landbridge.dataplane.plan import Ensure, Plan, Step
 
 
@@ -21,14 +21,15 @@ def _step(step: Step) -> dict[str, str]:
         return {"step": "remove", "kind": "", "id": step.id, "what": ""}
     wired = step.wired
     verb = "repair" if step.is_repair else "add"
-    if isinstance(wired, Binding):
-        forwards = ",".join(f"{forward.client_port}:{forward.server_port}" for forward in wired.forwards)
-        what = f"{wired.address} ({forwards}) to {wired.target_transit_address} as {wired.transit_address}"
-        return {"step": verb, "kind": "endpoint", "id": wired.id, "what": what}
-    ports = ",".join(str(port) for port in wired.server_ports)
-    return {
-        "step": verb,
-        "kind": "service",
-        "id": wired.id,
-        "what": f"{wired.transit_address} to {wired.address} ({ports})",
-    }
+    match wired:
+        case Binding():
+            forwards = ",".join(f"{forward.client_port}:{forward.server_port}" for forward in wired.forwards)
+            what = f"{wired.address} ({forwards}) to {wired.target_transit_address} as {wired.transit_address}"
+            return {"step": verb, "kind": "endpoint", "id": wired.id, "what": what}
+        case GatewayBinding():
+            networks = ",".join(map(str, wired.networks))
+            return {"step": verb, "kind": "gateway", "id": wired.id, "what": f"{networks} as {wired.transit_address}"}
+        case Target():
+            ports = ",".join(str(port) for port in wired.server_ports)
+            what = f"{wired.transit_address} to {wired.address} ({ports})"
+            return {"step": verb, "kind": "service", "id": wired.id, "what": what}

@@ -101,12 +101,10 @@ class ServiceChanges:
         return await self._store.read(lambda tx: _listed(tx, after))
 
     def _checked(self, change: ServiceChange) -> ServiceChange:
-        if change.tcp_proxy is not None and change.tcp_proxy not in self._capabilities.tcp_proxy:
+        refusal = None if change.tcp_proxy is None else self._capabilities.refusal(change.tcp_proxy)
+        if refusal is not None:
             # A new service would fail; one that serves must not be made to.
-            carried = ", ".join(sorted(self._capabilities.tcp_proxy))
-            raise NotCarried(
-                f"tcp_proxy {change.tcp_proxy} is not carried by this data plane yet: choose one of {carried}"
-            )
+            raise NotCarried(refusal)
         return replace(
             change,
             ports=None if change.ports is None else check_ports(change.ports),

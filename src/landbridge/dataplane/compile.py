@@ -34,13 +34,9 @@ def compile_service(
     """Return the target that publishes the service's backend."""
     if service.delete_requested_at is not None:
         return Compiled()
-    if service.tcp_proxy not in capabilities.tcp_proxy:
-        carried = ", ".join(sorted(capabilities.tcp_proxy))
-        return _failed(
-            NotCarried,
-            f"tcp_proxy {service.tcp_proxy} is not carried by this data plane yet (it carries: {carried}): "
-            "delete the service and create it with one of these",
-        )
+    refusal = capabilities.refusal(service.tcp_proxy)
+    if refusal is not None:
+        return _failed(NotCarried, refusal)
     attachment = attachments.get(service.backend.subnet_id)
     if attachment is None:
         return _failed(DataPlaneFailure, f"the backend's subnet {service.backend.subnet_id} is gone from the directory")

@@ -4,8 +4,9 @@ A driver observes and applies; it decides nothing. It knows whether retrying an 
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from landbridge.dataplane.model import Digest, Wired, WiredId
@@ -34,11 +35,24 @@ class DriverError(Exception):
         self.detail = detail
 
 
+NO_REFUSALS: Mapping[TcpProxy, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a driver can carry; the core turns the rest down with a clear error."""
 
     tcp_proxy: frozenset[TcpProxy] = frozenset({TcpProxy.CLOSE})
+    refusals: Mapping[TcpProxy, str] = field(default_factory=lambda: NO_REFUSALS)
+    """Why other modes are not carried here, as an end of the sentence "… because …"."""
+
+    def refusal(self, mode: TcpProxy) -> str | None:
+        """Return why a mode is not carried, and what to do; None if it is."""
+        if mode in self.tcp_proxy:
+            return None
+        reason = self.refusals.get(mode, "it has nothing that could")
+        carried = ", ".join(sorted(self.tcp_proxy))
+        return f"tcp_proxy {mode} is not carried by this data plane, because {reason}: choose one of {carried}"
 
 
 DRIFTED = Digest("drifted")

@@ -8,7 +8,7 @@ binding without its target accepts packets that nobody answers.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from landbridge.dataplane.model import Binding, Digest, Wired, WiredId, digest
+from landbridge.dataplane.model import Digest, Target, Wired, WiredId, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +64,5 @@ def diff(desired: Mapping[WiredId, Wired | None], observed: Mapping[WiredId, Dig
         for id_, wired in sorted(desired.items())
         if wired is not None and observed.get(id_) != digest(wired)
     ]
-    ensures.sort(key=lambda step: isinstance(step.wired, Binding))
+    ensures.sort(key=lambda step: not isinstance(step.wired, Target))
     return Plan((*removals, *ensures))

@@ -1,11 +1,15 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from landbridge.dataplane.model import Attachment, Binding, PortForward, Target, digest
+from landbridge.dataplane.model import Attachment, Binding, GatewayBinding, PortForward, Target, digest
 from landbridge.domain.ids import EndpointId, ServiceId, SubnetId, VpcId
+from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.linux.elements import (
+    HUB,
+    LABELS,
     Element,
     Kind,
+    connection_mark,
     digest_in,
     elements,
     link,
@@ -39,29 +43,85 @@ TARGET = Target(
 )
 
 
+MARK = connection_mark(BINDING.id, "10.0.0.100")
+
+
 def test_a_binding_is_a_listener_and_an_accepted_tuple_per_port_and_one_source():
     wanted = elements(BINDING)
 
-    consumer = VpcId("vpc-b")
+    provider, consumer = VpcId("vpc-a"), VpcId("vpc-b")
     assert wanted == {
-        Element(VpcId("vpc-a"), Kind.LINK, "vpc-b"),
-        Element(consumer, Kind.ROUTE, "198.19.130.1", link_interface(consumer, VpcId("vpc-a"), is_consumer=True)),
-        Element(
-            VpcId("vpc-a"),
-            Kind.ROUTE,
-            "198.19.200.1",
-            link_interface(VpcId("vpc-a"), consumer, is_consumer=False),
-        ),
+        Element(provider, Kind.LINK, "vpc-b"),
+        Element(consumer, Kind.ROUTE, "198.19.130.1", link_interface(consumer, provider, is_consumer=True)),
+        Element(provider, Kind.ROUTE, "198.19.200.1", link_interface(provider, consumer, is_consumer=False)),
         Element(consumer, Kind.ADDRESS, "10.0.0.100", subnet_interface(SubnetId("subnet-b"))),
-        Element(consumer, Kind.SOURCES, "10.0.0.100", "198.19.200.1"),
-        Element(consumer, Kind.MARKS, "10.0.0.100", "4024795656"),
-        Element(consumer, Kind.SEGMENTS, "10.0.0.100", "1360"),
+        Element(consumer, Kind.EXITS, MARK, "198.19.200.1"),
+        Element(consumer, Kind.MARKS, "10.0.0.100", MARK),
+        Element(consumer, Kind.BUDGETS, MARK, "3000"),
+        Element(consumer, Kind.SENT, MARK),
+        Element(consumer, Kind.RECEIVED, MARK),
+        Element(consumer, Kind.OPENED, MARK),
+        Element(consumer, Kind.SEGMENTS, MARK, "1360"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 80", "198.19.130.1 . 8080"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 443", "198.19.130.1 . 8080"),
-        Element(consumer, Kind.ACCEPTED, "4024795656 . 80 . 198.19.130.1 . 8080 . 198.19.200.1"),
-        Element(consumer, Kind.ACCEPTED, "4024795656 . 443 . 198.19.130.1 . 8080 . 198.19.200.1"),
+        Element(consumer, Kind.ACCEPTED, f"{MARK} . 80 . 198.19.130.1 . 8080 . 198.19.200.1"),
+        Element(consumer, Kind.ACCEPTED, f"{MARK} . 443 . 198.19.130.1 . 8080 . 198.19.200.1"),
         Element(consumer, Kind.ENDPOINTS, "10.0.0.100", f"endpoint-1 {digest(BINDING)}"),
     }
+
+
+def test_a_binding_through_the_proxy_ends_at_the_consumers_edge_and_starts_anew_in_the_hub():
+    proxied = replace(BINDING, tcp_proxy=TcpProxy.PROXY_OPEN, forwards=(PortForward(80, 8080),))
+
+    wanted = elements(proxied)
+
+    provider, consumer = VpcId("vpc-a"), VpcId("vpc-b")
+    assert {element for element in wanted if element.vpc_id in {HUB, provider}} == {
+        Element(HUB, Kind.LINK, "vpc-a"),
+        Element(HUB, Kind.ROUTE, "198.19.130.1", link_interface(HUB, provider, is_consumer=True)),
+        Element(provider, Kind.ROUTE, "198.19.200.1", link_interface(provider, HUB, is_consumer=False)),
+        Element(HUB, Kind.ADDRESS, "198.19.200.1", "lo"),
+        Element(HUB, Kind.MARKS, "198.19.200.1", MARK),
+        Element(HUB, Kind.UPSTREAMS, "198.19.200.1 . 198.19.130.1 . 8080"),
+    }
+    assert Element(consumer, Kind.TERMINATED, f"{MARK} . 80") in wanted
+    end = "endpoint-1 . 7 . 198.19.200.1 . 198.19.130.1 . 8080"
+    assert Element(consumer, Kind.PROXY, "10.0.0.100 . 80", end) in wanted
+    assert not {element.kind for element in wanted} & {Kind.LISTENERS, Kind.ACCEPTED, Kind.EXITS}
+
+
+def test_former_places_of_a_backend_are_accepted_but_lead_nobody_there():
+    former = replace(BINDING, former_targets=(IPv4Address("198.19.130.9"),))
+
+    added = elements(former) - elements(BINDING)
+
+    assert {element.kind for element in added} == {Kind.ACCEPTED, Kind.ROUTE, Kind.ENDPOINTS}
+
+
+def test_a_gateway_marks_what_leaves_the_chosen_subnets_for_its_networks():
+    exit_ = Attachment(
+        VpcId("vpc-p"), SubnetId("subnet-p"), IPv4Network("100.125.0.0/16"), IPv4Address("100.125.0.1"), 1500
+    )
+    gateway = GatewayBinding(
+        EndpointId("endpoint-2"),
+        (BINDING.consumer,),
+        exit_,
+        (IPv4Network("100.125.0.0/16"),),
+        IPv4Address("198.19.200.2"),
+        8,
+        1500,
+    )
+
+    wanted = {(element.vpc_id, element.kind, element.key) for element in elements(gateway)}
+
+    mark, entry = connection_mark(gateway.id, "198.19.200.2"), subnet_interface(SubnetId("subnet-b"))
+    assert {
+        (VpcId("vpc-b"), Kind.GATEWAYS, f"{entry} . 100.125.0.0/16"),
+        (VpcId("vpc-b"), Kind.DEPARTURES, f"{entry} . {mark}"),
+        (VpcId("vpc-b"), Kind.ROUTE, "100.125.0.0/16"),
+        (VpcId("vpc-p"), Kind.PUBLIC, "100.125.0.0/16"),
+        (VpcId("vpc-p"), Kind.ROUTE, "198.19.200.2"),
+    } <= wanted
 
 
 def test_a_changed_port_leaves_the_elements_of_the_others_alone():
@@ -99,7 +159,9 @@ def test_two_services_on_one_backend_port_share_all_but_their_labels():
 
 
 def test_a_target_without_ports_still_has_a_label():
-    assert [element.kind for element in elements(replace(TARGET, server_ports=()))] == [Kind.TARGETS]
+    labels = [element for element in elements(replace(TARGET, server_ports=())) if element.kind in LABELS]
+
+    assert [element.kind for element in labels] == [Kind.TARGETS]
 
 
 def test_the_label_carries_the_digest():

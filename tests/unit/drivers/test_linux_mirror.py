@@ -4,7 +4,7 @@ from landbridge.drivers.linux.mirror import Mirror
 
 ONE, TWO = EndpointId("endpoint-1"), EndpointId("endpoint-2")
 SHARED = Element(VpcId("vpc-a"), Kind.ROUTE, "198.19.130.1", "link-1")
-OWN = Element(VpcId("vpc-a"), Kind.SOURCES, "10.0.0.5", "198.19.200.1")
+OWN = Element(VpcId("vpc-a"), Kind.EXITS, "5", "198.19.200.1")
 
 
 def test_what_is_wanted_and_not_present_is_missing_until_it_is_there():

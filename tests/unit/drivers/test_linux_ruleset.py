@@ -51,7 +51,7 @@ def test_what_nft_lists_reads_back_as_the_same_elements():
                 "elem": [[{"concat": ["10.0.0.100", 80]}, {"concat": ["198.19.130.1", 8080]}]],
             }
         },
-        {"map": {"name": "segments", "map": "integer", "elem": [["10.0.0.100", 1360]]}},
+        {"map": {"name": "segment_sizes", "map": "integer", "elem": [[7, 1360]]}},
         {
             "set": {
                 "name": "allowed",
@@ -74,7 +74,7 @@ def test_what_nft_lists_reads_back_as_the_same_elements():
 
     assert parse(VPC, listed) == {
         Element(VPC, Kind.LISTENERS, "10.0.0.100 . 80", "198.19.130.1 . 8080"),
-        Element(VPC, Kind.SEGMENTS, "10.0.0.100", "1360"),
+        Element(VPC, Kind.SEGMENTS, "7", "1360"),
         Element(VPC, Kind.ALLOWED, "10.0.0.100 . 10.0.0.0/24"),
         Element(VPC, Kind.ALLOWED, "10.0.0.100 . 10.1.0.7"),
         Element(VPC, Kind.ENDPOINTS, "10.0.0.100", "endpoint-1 00ff"),

@@ -8,18 +8,28 @@ call, whatever its plan.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from landbridge.dataplane.driver import DRIFTED, Capabilities, DriverError
-from landbridge.dataplane.model import Attachment, Binding, Digest, Wired, WiredId
+from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError
+from landbridge.dataplane.model import Attachment, Digest, Wired, WiredId, attachments
 from landbridge.dataplane.plan import Ensure, Plan
 from landbridge.domain.ids import VpcId
+from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import LABELS, Element, digest_in, elements, subnet_interface
+from landbridge.drivers.linux.elements import LABELS, Element, Kind, digest_in, elements, subnet_interface
+from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError
 from landbridge.drivers.linux.ownership import NamespaceTaken
 from landbridge.drivers.linux.survey import survey
 from landbridge.drivers.linux.wiring import Failures, Wiring
+
+_NEEDED = {
+    TcpProxy.CLOSE: frozenset[Kind](),
+    TcpProxy.PROXY_OPEN: frozenset({Kind.PROXY}),
+    TcpProxy.TOA_OPEN: frozenset({Kind.OPTION}),
+    TcpProxy.OPEN: frozenset({Kind.OPTION, Kind.HEADER}),
+}
+"""What must be carried for a mode beside nftables and routes."""
 
 _REFUSED = "the data plane refused a part of it; it is tried again by itself"
 
@@ -30,8 +40,20 @@ class LinuxDriver:
     Opening it reads nothing: call `survey` before anything else, so that it knows what is already there.
     """
 
-    def __init__(self, namespaces: Namespaces, instance: str, region: str) -> None:
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        instance: str,
+        region: str,
+        engines: Collection[Engine] = (),
+        refusals: Mapping[TcpProxy, str] = NO_REFUSALS,
+    ) -> None:
+        """Carry what the engines can; `refusals` says of other modes why this machine does not carry them."""
         self._edges = Edges(namespaces, instance, region)
+        self._engines = tuple(engines)
+        kinds = {engine.kind for engine in self._engines}
+        carried = frozenset(mode for mode, needed in _NEEDED.items() if needed <= kinds)
+        self._capabilities = Capabilities(carried, refusals)
         self._mirror = Mirror()
         self._digests: dict[WiredId, Digest] = {}
         self._wired: dict[WiredId, Wired] = {}
@@ -40,7 +62,7 @@ class LinuxDriver:
     @property
     def capabilities(self) -> Capabilities:
         """What this driver can carry."""
-        return Capabilities()
+        return self._capabilities
 
     def observe(self, ids: Collection[WiredId]) -> Mapping[WiredId, Digest]:
         """Return the digests of those of `ids` that are wired, from memory."""
@@ -50,7 +72,7 @@ class LinuxDriver:
         """Read the kernel afresh; see `Driver.survey`."""
         try:
             edges = dict(self._edges.all())
-            found = survey(edges.items(), expected)
+            found = survey(edges, self._engines, expected)
         except (OSError, NftError) as error:
             raise DriverError("the data plane cannot be read", detail=str(error)) from error
         self._identities = {vpc_id: edge.identity for vpc_id, edge in edges.items()}
@@ -77,7 +99,7 @@ class LinuxDriver:
             self._mirror.claim(id_, elements(wired) if wired is not None else frozenset())
             wanted[id_] = wired
 
-        wiring = Wiring(self._edges, self._mirror)
+        wiring = Wiring(self._edges, self._mirror, self._engines)
         groups = [before[id_] | self._mirror.claimed(id_) for id_ in wanted]
         failures = wiring.take_out(groups)
         failures |= wiring.connect()
@@ -94,6 +116,8 @@ class LinuxDriver:
 
     def close(self) -> None:
         """Close all sockets; what is wired stays wired."""
+        for engine in self._engines:
+            engine.close()
         self._edges.close()
 
     def _settle(self, id_: WiredId, wired: Wired | None) -> None:
@@ -129,8 +153,7 @@ class LinuxDriver:
         return errors
 
     def _obstacle(self, wired: Wired) -> DriverError | None:
-        attachments = (wired.consumer, wired.provider) if isinstance(wired, Binding) else (wired.attachment,)
-        for attachment in attachments:
+        for attachment in attachments(wired):
             try:
                 if not self._is_attached(attachment):
                     return DriverError(f"subnet {attachment.subnet_id} is not attached to this data plane")
@@ -153,7 +176,9 @@ class LinuxDriver:
                 edge = self._edges.find(vpc_id)
             except (NamespaceTaken, OSError, NftError):
                 edge = None
-            if known is not None and (edge is None or edge.identity != known):
+            if known is None and edge is not None:
+                self._identities[vpc_id] = edge.identity
+            elif known is not None and (edge is None or edge.identity != known):
                 self.survey(list(self._wired.values()))
                 return
 
@@ -163,11 +188,7 @@ class LinuxDriver:
             for element in self._mirror.claimed(id_):
                 yield element.vpc_id
             if isinstance(step, Ensure):
-                wired = step.wired
-                if isinstance(wired, Binding):
-                    yield from (wired.consumer.vpc_id, wired.provider.vpc_id)
-                else:
-                    yield wired.attachment.vpc_id
+                yield from (attachment.vpc_id for attachment in attachments(step.wired))
 
 
 def _reasons(failed: Collection[Element], failures: Failures) -> str:

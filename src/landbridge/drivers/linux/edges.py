@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from landbridge.dataplane.model import LINK_MTU, Attachment
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ownership, ruleset, sysctl
-from landbridge.drivers.linux.elements import link_interface, mac, subnet_interface
+from landbridge.drivers.linux.elements import HUB, link_interface, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
 from landbridge.drivers.linux.nft import Nft
@@ -36,9 +36,12 @@ _SETTINGS = {
 }
 _CONNECTION_SETTINGS = {
     # The kernel's 120 s would fill the table at 15,000 connections a second.
-    "netfilter/nf_conntrack_tcp_timeout_time_wait": "15",
+    "netfilter/nf_conntrack_tcp_timeout_time_wait": "10",
     # A connection that was cut must not come back to life with its next data packet.
     "netfilter/nf_conntrack_tcp_loose": "0",
+    # What people ask about their connections: how many bytes, since when.
+    "netfilter/nf_conntrack_acct": "1",
+    "netfilter/nf_conntrack_timestamp": "1",
 }
 
 
@@ -161,6 +164,8 @@ class Edges:
             edge.netlink.add_address(interface.index, gateway)
         for other in there - {gateway}:
             edge.netlink.delete_address(interface.index, other)
+        # Where the edge is the gateway, it also routes between its subnets.
+        edge.nft.run(ruleset.render_routed(name))
 
     def add_link(self, one: VpcId, other: VpcId) -> bool:
         """Join two edges, or an edge with itself.
@@ -204,7 +209,8 @@ class Edges:
         self._open.clear()
 
     def _edge(self, vpc_id: VpcId) -> Edge:
-        edge = self.find(vpc_id)
+        # The hub is nobody's network, so it is there as soon as something needs it.
+        edge = self.ensure(HUB) if vpc_id == HUB else self.find(vpc_id)
         if edge is None:
             raise LookupError(f"the VPC {vpc_id} has no edge")
         return edge

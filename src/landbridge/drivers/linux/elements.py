@@ -1,8 +1,8 @@
 """Decide which elements make a binding or target real on Linux.
 
-Pure. An element is one entry of an nftables set or map, one address, one route or one link, in the edge of one
-VPC. Equal elements of several bindings are one element in the kernel: who applies them counts. Keys and values
-are texts as nft writes them, so what is read back from a kernel compares equal.
+Pure. An element is one entry of an nftables set or map, one address, one route, one link, one port of the proxy or of
+the option writer, in the edge of one VPC. Equal elements of several bindings are one element in the kernel: who
+applies them counts. Keys and values are texts as nft writes them, so what is read back from a kernel compares equal.
 """
 
 import hashlib
@@ -11,35 +11,86 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network
 
-from landbridge.dataplane.model import Binding, Digest, Target, Wired, WiredId, digest
+from landbridge.dataplane.model import (
+    PROBE_ADDRESS,
+    Binding,
+    Digest,
+    GatewayBinding,
+    Place,
+    Target,
+    Wired,
+    WiredId,
+    digest,
+)
 from landbridge.domain.ids import EndpointId, SubnetId, VpcId
+from landbridge.domain.resources import TcpProxy
+
+HUB = VpcId("hub")
+"""The edge that belongs to no tenant: the proxy's connections to backends and the probes start there."""
+
+LOOPBACK = "lo"
+"""The interface that has the hub's addresses."""
 
 _TCP_IP_HEADER_BYTES = 40
+_PROXIED = frozenset({TcpProxy.PROXY_OPEN})
+_WITH_OPTION = frozenset({TcpProxy.TOA_OPEN, TcpProxy.OPEN})
+_WITH_HEADER = frozenset({TcpProxy.OPEN})
 
 
 class Kind(StrEnum):
     """What an element is an element of; the nftables sets and maps go by these names."""
 
     LISTENERS = "listeners"
-    SOURCES = "sources"
     ACCEPTED = "accepted"
-    SEGMENTS = "segments"
+    TERMINATED = "terminated"
+    UPSTREAMS = "upstreams"
+    GATEWAYS = "gateways"
+    DEPARTURES = "departures"
+    EXITS = "exits"
+    SEGMENTS = "segment_sizes"
     MARKS = "marks"
     RESTRICTED = "restricted"
     ALLOWED = "allowed"
+    BARRED = "barred"
+    BUDGETS = "budgets"
+    SENT = "sent"
+    RECEIVED = "received"
+    OPENED = "opened"
     ENDPOINTS = "endpoints"
     BACKENDS = "backends"
     REPLIES = "replies"
+    MASQUERADED = "masqueraded"
+    PUBLIC = "public"
     TARGETS = "targets"
     ADDRESS = "address"
     ROUTE = "route"
     LINK = "link"
+    PROXY = "proxy"
+    OPTION = "option"
+    HEADER = "header"
 
 
 LABELS = frozenset({Kind.ENDPOINTS, Kind.TARGETS})
 """Kinds whose value is a comment: the id and the digest of what they stand for."""
 
-OUTSIDE_NFT = frozenset({Kind.ADDRESS, Kind.ROUTE, Kind.LINK})
+MAPS = frozenset(
+    {
+        Kind.LISTENERS,
+        Kind.GATEWAYS,
+        Kind.EXITS,
+        Kind.SEGMENTS,
+        Kind.MARKS,
+        Kind.BACKENDS,
+        Kind.MASQUERADED,
+        Kind.REPLIES,
+    }
+)
+"""Kinds whose elements have a value in nftables."""
+
+ENGINES = frozenset({Kind.PROXY, Kind.OPTION, Kind.HEADER})
+"""Kinds that an engine of its own carries, see `engines`."""
+
+OUTSIDE_NFT = frozenset({Kind.ADDRESS, Kind.ROUTE, Kind.LINK}) | ENGINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +107,126 @@ class Element:
 
 
 def elements(wired: Wired) -> frozenset[Element]:
-    """Return all elements of a binding or target."""
-    return frozenset(_of_binding(wired) if isinstance(wired, Binding) else _of_target(wired))
+    """Return all elements of what should be wired."""
+    match wired:
+        case Target():
+            return frozenset(_of_target(wired))
+        case Binding():
+            return frozenset(_of_binding(wired))
+        case GatewayBinding():
+            return frozenset(_of_gateway(wired))
 
 
 def _of_binding(binding: Binding) -> Iterator[Element]:
-    consumer, provider = binding.consumer.vpc_id, binding.provider.vpc_id
-    address, source, target = (
-        str(binding.address),
-        str(binding.transit_address),
-        str(binding.target_transit_address),
-    )
-    yield link(consumer, provider)
-    yield Element(consumer, Kind.ROUTE, target, link_interface(consumer, provider, is_consumer=True))
-    yield Element(provider, Kind.ROUTE, source, link_interface(provider, consumer, is_consumer=False))
-    yield Element(consumer, Kind.ADDRESS, address, subnet_interface(binding.consumer.subnet_id))
-    yield Element(consumer, Kind.SOURCES, address, source)
-    yield Element(consumer, Kind.SEGMENTS, address, str(binding.mtu - _TCP_IP_HEADER_BYTES))
+    consumer, address = binding.consumer.vpc_id, str(binding.address)
     mark = connection_mark(binding.id, address)
+    yield Element(consumer, Kind.ADDRESS, address, subnet_interface(binding.consumer.subnet_id))
     yield Element(consumer, Kind.MARKS, address, mark)
-    for forward in binding.forwards:
-        listener = join(address, forward.client_port)
-        server = join(target, forward.server_port)
-        yield Element(consumer, Kind.LISTENERS, listener, server)
-        yield Element(consumer, Kind.ACCEPTED, join(mark, forward.client_port, server, source))
     if binding.allowed_sources is not None:
         yield Element(consumer, Kind.RESTRICTED, address)
         for network in binding.allowed_sources:
             yield Element(consumer, Kind.ALLOWED, join(address, network_text(network)))
+    yield from _measured(consumer, mark, binding)
+    yield from _proxied(binding, mark) if binding.tcp_proxy in _PROXIED else _translated(binding, mark)
     yield Element(consumer, Kind.ENDPOINTS, address, label(binding.id, digest(binding)))
 
 
+def _measured(consumer: VpcId, mark: str, binding: Binding | GatewayBinding) -> Iterator[Element]:
+    """Yield what counts and limits the connections of an endpoint."""
+    yield Element(consumer, Kind.BUDGETS, mark, str(binding.connection_limit))
+    for kind in (Kind.SENT, Kind.RECEIVED, Kind.OPENED):
+        yield Element(consumer, kind, mark)
+    for network in binding.barred_sources:
+        yield Element(consumer, Kind.BARRED, join(mark, network_text(network)))
+
+
+def _translated(binding: Binding, mark: str) -> Iterator[Element]:
+    """Yield what is special where the consumer's edge translates addresses."""
+    consumer, provider = binding.consumer.vpc_id, binding.provider.vpc_id
+    address, source = str(binding.address), str(binding.transit_address)
+    targets = [str(binding.target_transit_address), *map(str, binding.former_targets)]
+    yield link(consumer, provider)
+    yield Element(provider, Kind.ROUTE, source, link_interface(provider, consumer, is_consumer=False))
+    for target in targets:
+        yield Element(consumer, Kind.ROUTE, target, link_interface(consumer, provider, is_consumer=True))
+    yield Element(consumer, Kind.EXITS, mark, source)
+    yield Element(consumer, Kind.SEGMENTS, mark, str(binding.mtu - _TCP_IP_HEADER_BYTES))
+    for forward in binding.forwards:
+        listener = join(address, forward.client_port)
+        yield Element(consumer, Kind.LISTENERS, listener, join(targets[0], forward.server_port))
+        for target in targets:
+            server = join(target, forward.server_port)
+            yield Element(consumer, Kind.ACCEPTED, join(mark, forward.client_port, server, source))
+        if binding.tcp_proxy in _WITH_OPTION:
+            yield Element(consumer, Kind.OPTION, listener, str(binding.mtu))
+        if binding.tcp_proxy in _WITH_HEADER:
+            yield Element(consumer, Kind.HEADER, listener, join(binding.id, binding.marker))
+
+
+def _proxied(binding: Binding, mark: str) -> Iterator[Element]:
+    """Yield what is special where the proxy takes the connection and opens another from the hub."""
+    consumer, provider = binding.consumer.vpc_id, binding.provider.vpc_id
+    address, source = str(binding.address), str(binding.transit_address)
+    targets = [str(binding.target_transit_address), *map(str, binding.former_targets)]
+    yield link(HUB, provider)
+    yield Element(provider, Kind.ROUTE, source, link_interface(provider, HUB, is_consumer=False))
+    for target in targets:
+        yield Element(HUB, Kind.ROUTE, target, link_interface(HUB, provider, is_consumer=True))
+    yield Element(HUB, Kind.ADDRESS, source, LOOPBACK)
+    yield Element(HUB, Kind.MARKS, source, mark)
+    for forward in binding.forwards:
+        listener = join(address, forward.client_port)
+        yield Element(consumer, Kind.TERMINATED, join(mark, forward.client_port))
+        for target in targets:
+            yield Element(HUB, Kind.UPSTREAMS, join(source, target, forward.server_port))
+        its_end = join(binding.id, binding.marker, source, targets[0], forward.server_port)
+        yield Element(consumer, Kind.PROXY, listener, its_end)
+
+
+def _of_gateway(binding: GatewayBinding) -> Iterator[Element]:
+    consumer, exit_ = binding.entries[0].vpc_id, binding.exit.vpc_id
+    source = str(binding.transit_address)
+    mark = connection_mark(binding.id, source)
+    yield link(consumer, exit_)
+    yield Element(exit_, Kind.ROUTE, source, link_interface(exit_, consumer, is_consumer=False))
+    yield Element(consumer, Kind.EXITS, mark, source)
+    yield Element(consumer, Kind.SEGMENTS, mark, str(binding.mtu - _TCP_IP_HEADER_BYTES))
+    yield from _measured(consumer, mark, binding)
+    for network in binding.networks:
+        text = network_text(network)
+        yield Element(consumer, Kind.ROUTE, text, link_interface(consumer, exit_, is_consumer=True))
+        yield Element(exit_, Kind.PUBLIC, text)
+        for entry in binding.entries:
+            yield Element(consumer, Kind.GATEWAYS, join(subnet_interface(entry.subnet_id), text), mark)
+    for entry in binding.entries:
+        yield Element(consumer, Kind.DEPARTURES, join(subnet_interface(entry.subnet_id), mark))
+    yield Element(consumer, Kind.ENDPOINTS, source, label(binding.id, digest(binding)))
+
+
 def _of_target(target: Target) -> Iterator[Element]:
-    vpc_id, transit, backend = target.attachment.vpc_id, str(target.transit_address), str(target.address)
-    for port in target.server_ports:
-        yield Element(vpc_id, Kind.BACKENDS, join(transit, port), backend)
-        yield Element(vpc_id, Kind.REPLIES, join(backend, port), transit)
+    vpc_id = target.attachment.vpc_id
+    bridge = target.attachment.bridge
+    is_masqueraded = bridge is not None and bridge.masquerade
     # A label per port, so that what belongs to an unknown service can be told from its labels alone. Two services
     # may share transit address and port, hence the service in the key.
     its_label = label(target.id, digest(target))
-    for port in target.server_ports or (0,):
-        yield Element(vpc_id, Kind.TARGETS, join(*_numbers(target.id), transit, port), its_label)
+    places = [Place(target.address, target.transit_address, is_masqueraded), *target.former_places]
+    for place in places:
+        transit, backend = str(place.transit_address), str(place.address)
+        for port in target.server_ports:
+            inward = Kind.MASQUERADED if place.masquerade else Kind.BACKENDS
+            yield Element(vpc_id, inward, join(transit, port), backend)
+            yield Element(vpc_id, Kind.REPLIES, join(backend, port), transit)
+        for port in target.server_ports or (0,):
+            yield Element(vpc_id, Kind.TARGETS, join(*_numbers(target.id), transit, port), its_label)
+    # How the backend is probed: only where it is now.
+    transit = str(target.transit_address)
+    yield link(HUB, vpc_id)
+    yield Element(HUB, Kind.ROUTE, transit, link_interface(HUB, vpc_id, is_consumer=True))
+    yield Element(HUB, Kind.ADDRESS, str(PROBE_ADDRESS), LOOPBACK)
+    yield Element(vpc_id, Kind.ROUTE, str(PROBE_ADDRESS), link_interface(vpc_id, HUB, is_consumer=False))
+    for port in target.server_ports:
+        yield Element(HUB, Kind.UPSTREAMS, join(PROBE_ADDRESS, transit, port))
 
 
 def connection_mark(endpoint_id: WiredId, address: str) -> str:
@@ -129,7 +259,7 @@ def digest_in(wanted: Iterable[Element]) -> Digest:
     return next(read[1] for element in wanted if element.kind in LABELS and (read := read_label(element.value)))
 
 
-def join(*parts: str | int) -> str:
+def join(*parts: object) -> str:
     """Return a concatenation as nft writes it."""
     return " . ".join(map(str, parts))
 

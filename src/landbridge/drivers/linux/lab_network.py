@@ -15,7 +15,7 @@ from landbridge.dataplane.model import Attachment
 from landbridge.domain.ids import SubnetId, VpcId
 from landbridge.drivers.linux import ownership, sysctl
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import hashed, mac, subnet_interface
+from landbridge.drivers.linux.elements import HUB, hashed, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink, Route
 
@@ -35,6 +35,7 @@ class LabNetwork:
     def wire(self, fabric: Fabric) -> None:
         """Make the machine carry exactly this fabric. Raises NamespaceTaken, with nothing changed."""
         switch_name = ownership.switch_namespace(fabric.region)
+        hub_name = ownership.edge_namespace(fabric.region, HUB)
         hosts = {host.namespace for subnet in fabric.subnets for host in subnet.hosts}
         edge_names = {ownership.edge_namespace(fabric.region, subnet.attachment.vpc_id) for subnet in fabric.subnets}
         there = {
@@ -50,7 +51,7 @@ class LabNetwork:
         edges = Edges(self._namespaces, self._instance, fabric.region)
         try:
             with self._switch(fabric.region) as (switch, descriptor):
-                self._remove_others(switch, fabric, hosts | edge_names | {switch_name})
+                self._remove_others(switch, fabric, hosts | edge_names | {switch_name, hub_name})
                 for subnet in fabric.subnets:
                     self._wire_subnet(switch, descriptor, edges, subnet)
         finally:

@@ -5,16 +5,18 @@ follows from the addresses in its elements, so also a thing that nobody expects 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from landbridge.dataplane.driver import DRIFTED
-from landbridge.dataplane.model import Digest, Wired, WiredId
+from landbridge.dataplane.model import PROBE_ADDRESS, Digest, Wired, WiredId
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge
 from landbridge.drivers.linux.elements import (
+    HUB,
     LABELS,
+    LOOPBACK,
     Element,
     Kind,
     connection_mark,
@@ -24,9 +26,11 @@ from landbridge.drivers.linux.elements import (
     join,
     link,
     link_interface,
+    network_text,
     read_label,
     split,
 )
+from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.netlink import Link
 
@@ -39,9 +43,9 @@ class Survey:
     digests: dict[WiredId, Digest]
 
 
-def survey(edges: Iterable[tuple[VpcId, Edge]], expected: Collection[Wired]) -> Survey:
+def survey(edges: Mapping[VpcId, Edge], engines: Iterable[Engine], expected: Collection[Wired]) -> Survey:
     """Compare what is in the edges with what should be there."""
-    mirror = Mirror(_read(dict(edges)))
+    mirror = Mirror(_read(edges).union(*(engine.read(edges) for engine in engines)))
     labelled: dict[WiredId, list[Element]] = defaultdict(list)
     for element in mirror.present:
         read = read_label(element.value) if element.kind in LABELS else None
@@ -73,10 +77,15 @@ def survey(edges: Iterable[tuple[VpcId, Edge]], expected: Collection[Wired]) -> 
 
 
 class _Remains:
-    """Finds what belongs to a label among everything that is present."""
+    """Finds what belongs to a label among everything that is present.
+
+    An endpoint's elements have its address or its mark as the first part of the key, or the mark as value; from
+    these follow the routes and links it uses, and what is in the hub and in its provider's edge for its sake.
+    """
 
     def __init__(self, present: Collection[Element]) -> None:
-        self._by_address: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
+        self._by_first: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
+        self._by_mark: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
         self._peers = {
             (own, link_interface(own, peer, is_consumer=True)): peer
             for known in present
@@ -84,50 +93,85 @@ class _Remains:
             for own, peer in ((known.vpc_id, VpcId(known.key)), (VpcId(known.key), known.vpc_id))
         }
         for element in present:
-            if element.kind not in LABELS | {Kind.LINK}:
-                self._by_address[element.vpc_id, split(element.key)[0]].append(element)
+            if element.kind in {Kind.GATEWAYS, Kind.DEPARTURES}:
+                mark = element.value or split(element.key)[1]
+                self._by_mark[element.vpc_id, mark].append(element)
+            elif element.kind not in LABELS | {Kind.LINK}:
+                self._by_first[element.vpc_id, split(element.key)[0]].append(element)
 
     def of(self, label: Element) -> Iterator[Element]:
         yield label
-        if label.kind is Kind.TARGETS:
-            _, _, transit, port = split(label.key)
-            for backend in self._by_address.get((label.vpc_id, transit), ()):
-                if backend.kind is Kind.BACKENDS and backend.key == join(transit, port):
-                    yield backend
-                    reply = join(backend.value, port)
-                    yield Element(label.vpc_id, Kind.REPLIES, reply, transit)
-            return
-        targets: set[str] = set()
-        sources: set[str] = set()
-        for element in self._by_address.get((label.vpc_id, label.key), ()):
-            if element.kind in {Kind.BACKENDS, Kind.REPLIES, Kind.ROUTE}:
-                continue
-            yield element
-            if element.kind is Kind.LISTENERS:
-                targets.add(split(element.value)[0])
-            elif element.kind is Kind.SOURCES:
-                sources.add(element.value)
+        yield from self._of_target(label) if label.kind is Kind.TARGETS else self._of_endpoint(label)
+
+    def _of_target(self, label: Element) -> Iterator[Element]:
+        _, _, transit, port = split(label.key)
+        for backend in self._at(label.vpc_id, transit):
+            if backend.kind in {Kind.BACKENDS, Kind.MASQUERADED} and backend.key == join(transit, port):
+                yield backend
+                yield Element(label.vpc_id, Kind.REPLIES, join(backend.value, port), transit)
+        probe = join(PROBE_ADDRESS, transit, port)
+        yield from (one for one in self._at(HUB, str(PROBE_ADDRESS)) if one.key == probe)
+        yield Element(HUB, Kind.ADDRESS, str(PROBE_ADDRESS), LOOPBACK)
+        yield from self._routes(HUB, {transit}, {str(PROBE_ADDRESS)})
+
+    def _of_endpoint(self, label: Element) -> Iterator[Element]:
         read = read_label(label.value)
         mark = connection_mark(read[0], label.key) if read else ""
-        yield from (
-            element for element in self._by_address.get((label.vpc_id, mark), ()) if element.kind is Kind.ACCEPTED
-        )
-        for target in targets:
-            yield from self._route(label.vpc_id, target, sources)
+        own = [
+            element
+            for element in (*self._at(label.vpc_id, label.key), *self._at(label.vpc_id, mark))
+            if element.kind not in {Kind.BACKENDS, Kind.MASQUERADED, Kind.REPLIES, Kind.ROUTE}
+        ]
+        own += self._by_mark.get((label.vpc_id, mark), ())
+        yield from own
+        targets, networks, sources = set[str](), set[str](), set[str]()
+        for element in own:
+            match element.kind:
+                case Kind.ACCEPTED:
+                    targets.add(split(element.key)[2])
+                case Kind.EXITS:
+                    sources.add(element.value)
+                case Kind.GATEWAYS:
+                    networks.add(split(element.key)[1])
+                case Kind.PROXY:
+                    yield from self._upstream(split(element.value)[2])
+                case _:
+                    pass
+        yield from self._routes(label.vpc_id, targets | networks, sources)
+        for network in networks:
+            for peer in self._peers_behind(label.vpc_id, network):
+                yield Element(peer, Kind.PUBLIC, network)
 
-    def _route(self, vpc_id: VpcId, target: str, sources: Collection[str]) -> Iterator[Element]:
-        for route in self._by_address.get((vpc_id, target), ()):
+    def _upstream(self, source: str) -> Iterator[Element]:
+        """Yield what is in the hub and behind it for an endpoint's source address."""
+        own = [element for element in self._at(HUB, source) if element.kind is not Kind.ROUTE]
+        yield from own
+        targets = {split(element.key)[1] for element in own if element.kind is Kind.UPSTREAMS}
+        yield from self._routes(HUB, targets, {source})
+
+    def _routes(self, vpc_id: VpcId, destinations: Collection[str], sources: Collection[str]) -> Iterator[Element]:
+        for destination in destinations:
+            for route in self._at(vpc_id, destination):
+                peer = self._peers.get((vpc_id, route.value)) if route.kind is Kind.ROUTE else None
+                if peer is None:
+                    continue
+                yield route
+                yield link(vpc_id, peer)
+                back = link_interface(peer, vpc_id, is_consumer=False)
+                for source in sources:
+                    yield Element(peer, Kind.ROUTE, source, back)
+
+    def _peers_behind(self, vpc_id: VpcId, destination: str) -> Iterator[VpcId]:
+        for route in self._at(vpc_id, destination):
             peer = self._peers.get((vpc_id, route.value)) if route.kind is Kind.ROUTE else None
-            if peer is None:
-                continue
-            yield route
-            yield link(vpc_id, peer)
-            back = link_interface(peer, vpc_id, is_consumer=False)
-            for source in sources:
-                yield Element(peer, Kind.ROUTE, source, back)
+            if peer is not None:
+                yield peer
+
+    def _at(self, vpc_id: VpcId, first: str) -> Sequence[Element]:
+        return self._by_first.get((vpc_id, first), ())
 
 
-def _read(edges: dict[VpcId, Edge]) -> set[Element]:
+def _read(edges: Mapping[VpcId, Edge]) -> set[Element]:
     present: set[Element] = set()
     ends: dict[tuple[VpcId, str], Link] = {}
     for vpc_id, edge in edges.items():
@@ -136,11 +180,11 @@ def _read(edges: dict[VpcId, Edge]) -> set[Element]:
         edge.forget_interfaces()
         for route in edge.netlink.routes():
             name = interfaces[route.index].name if route.index in interfaces else ""
-            address = str(route.destination.network_address)
-            if route.is_local and name.startswith("sub-"):
-                present.add(Element(vpc_id, Kind.ADDRESS, address, name))
+            destination = network_text(route.destination)
+            if route.is_local and (name.startswith("sub-") or (vpc_id == HUB and name == LOOPBACK)):
+                present.add(Element(vpc_id, Kind.ADDRESS, destination, name))
             elif name.startswith("link-"):
-                present.add(Element(vpc_id, Kind.ROUTE, address, name))
+                present.add(Element(vpc_id, Kind.ROUTE, destination, name))
         ends.update({(vpc_id, interface.name): interface for interface in interfaces.values()})
     present.update(_whole_links(edges, ends))
     return present

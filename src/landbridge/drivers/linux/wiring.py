@@ -1,8 +1,9 @@
 """Carry out the difference between what is wanted and what is in the kernel.
 
-Takes out first, in the order in which traffic ends: nftables elements, then addresses, routes, links. Puts in the
-other way round. An nftables transaction is all or nothing; when a batch fails, its groups are tried one by one, so
-that a bad one only fails itself. The mirror is told of each success at once, so it is right after any failure.
+Takes out first, in the order in which traffic ends: nftables elements, then what engines carry, then addresses,
+routes, links. Puts in the other way round. An nftables transaction is all or nothing; when a batch fails, its groups
+are tried one by one, so that a bad one only fails itself. The mirror is told of each success at once, so it is right
+after any failure.
 """
 
 import errno
@@ -12,7 +13,16 @@ from ipaddress import IPv4Address, IPv4Network
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge, Edges
-from landbridge.drivers.linux.elements import OUTSIDE_NFT, Element, Kind, link_interface, split
+from landbridge.drivers.linux.elements import (
+    ENGINES,
+    LOOPBACK,
+    OUTSIDE_NFT,
+    Element,
+    Kind,
+    link_interface,
+    split,
+)
+from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.netlink import Link, NetlinkError, Route
 from landbridge.drivers.linux.nft import NftError
@@ -28,9 +38,10 @@ _GONE = frozenset({errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENODEV, errno.ENOENT}
 class Wiring:
     """Brings the kernel nearer to what the mirror says is wanted."""
 
-    def __init__(self, edges: Edges, mirror: Mirror) -> None:
+    def __init__(self, edges: Edges, mirror: Mirror, engines: Iterable[Engine] = ()) -> None:
         self._edges = edges
         self._mirror = mirror
+        self._engines = {engine.kind: engine for engine in engines}
 
     def take_out(self, groups: Sequence[frozenset[Element]]) -> Failures:
         """Take out what nobody wants, but for rules' elements that get another value: `load` replaces those."""
@@ -40,7 +51,9 @@ class Wiring:
         in_nft = (element for element in surplus if element.kind not in OUTSIDE_NFT and _slot(element) not in replaced)
         for vpc_id, removals in _by_edge(in_nft).items():
             failures |= self._transact(vpc_id, removals, set(), groups)
-        outside = [element for element in surplus if element.kind in OUTSIDE_NFT]
+        in_engines = [element for element in surplus if element.kind in ENGINES and _slot(element) not in replaced]
+        failures |= self._change_engines(in_engines, ())
+        outside = [element for element in surplus if element.kind in _ORDER]
         for element in sorted(outside, key=lambda element: _ORDER[element.kind], reverse=True):
             problem = _problem(lambda element=element: self._take_out(element))
             if problem is None:
@@ -50,7 +63,7 @@ class Wiring:
         return failures
 
     def connect(self) -> Failures:
-        """Put in the missing links, routes and addresses."""
+        """Put in the missing links, routes and addresses, and what engines carry on top of them."""
         failures: Failures = {}
         for kind in (Kind.LINK, Kind.ROUTE, Kind.ADDRESS):
             # Looked at anew for each kind: a replaced link has lost routes that were there.
@@ -60,7 +73,9 @@ class Wiring:
                     self._mirror.note_present(element)
                 else:
                     failures[element] = problem
-        return failures
+        in_engines = [element for element in self._mirror.missing if element.kind in ENGINES]
+        replaced = [element for element in self._mirror.surplus if element.kind in ENGINES]
+        return failures | self._change_engines(replaced, in_engines)
 
     def load(self, groups: Sequence[frozenset[Element]]) -> Failures:
         """Put in the missing rules' elements, in place of what has their keys."""
@@ -70,6 +85,29 @@ class Wiring:
         for vpc_id, missing in additions.items():
             failures |= self._transact(vpc_id, removals.get(vpc_id, set()), missing, groups)
         return failures
+
+    def _change_engines(self, removals: Sequence[Element], additions: Sequence[Element]) -> Failures:
+        failures: Failures = {}
+        for kind in {element.kind for element in (*removals, *additions)}:
+            gone = [element for element in removals if element.kind is kind]
+            new = [element for element in additions if element.kind is kind]
+            failures |= self._change_engine(kind, gone, new)
+        for element in removals:
+            if element not in failures:
+                self._mirror.note_absent(element)
+        for element in additions:
+            if element not in failures:
+                self._mirror.note_present(element)
+        return failures
+
+    def _change_engine(self, kind: Kind, removals: Sequence[Element], additions: Sequence[Element]) -> Failures:
+        engine = self._engines.get(kind)
+        if engine is None:
+            return dict.fromkeys((*removals, *additions), f"nothing here carries the kind {kind}")
+        try:
+            return dict(engine.change(removals, additions))
+        except OSError as error:
+            return dict.fromkeys((*removals, *additions), error.strerror or str(error))
 
     def _transact(
         self,
@@ -175,7 +213,7 @@ class Wiring:
         if edge is None or interface is None:
             raise LookupError(f"the edge of VPC {element.vpc_id} has no interface {element.value}")
         edge.netlink.set_route(_route(element, interface))
-        if element.kind is Kind.ADDRESS:
+        if element.kind is Kind.ADDRESS and element.value != LOOPBACK:
             edge.announce(interface, IPv4Address(element.key))
 
 
