@@ -24,6 +24,7 @@ from conformance import topology
 from conformance.world import (
     BRIEFLY,
     ICMP,
+    ICMP_ERROR,
     PATIENTLY,
     TCP,
     UDP,
@@ -49,7 +50,14 @@ _ETHERTYPE_IPV4 = 0x0800
 _MARK = 0x44
 """Type-of-service byte of emitted packets; translation leaves it alone, and nothing else here has it."""
 _SO_ATTACH_FILTER = 26
-_PROTOCOL_NUMBERS = {TCP: socket.IPPROTO_TCP, UDP: socket.IPPROTO_UDP, ICMP: socket.IPPROTO_ICMP}
+_PROTOCOL_NUMBERS = {
+    TCP: socket.IPPROTO_TCP,
+    UDP: socket.IPPROTO_UDP,
+    ICMP: socket.IPPROTO_ICMP,
+    ICMP_ERROR: socket.IPPROTO_ICMP,
+}
+_FIRST_FRAGMENT_BYTES = 16
+_MORE_FRAGMENTS = 0x2000
 _FLAG_BITS = {"S": 0x02, "A": 0x10}
 
 
@@ -431,8 +439,8 @@ class LinuxProbe:
     async def _emit(self, emission: Emission) -> Arrival | None:
         token = next(self._tokens) & 0xFFFFFFFF
         sought = self._sought[token] = self._loop.create_future()
-        packet = _packet(emission, token)
-        await self._loop.sock_sendto(self._raw[emission.host], packet, (str(emission.destination), 0))
+        for packet in _packets(emission, token):
+            await self._loop.sock_sendto(self._raw[emission.host], packet, (str(emission.destination), 0))
         try:
             async with asyncio.timeout(BRIEFLY):
                 return await sought
@@ -534,8 +542,8 @@ def _icmp_echo(token: bytes) -> bytes:
     return struct.pack("!BBHHH", 8, 0, _checksum(head + token), identifier, 1) + token
 
 
-def _packet(emission: Emission, token: int) -> bytes:
-    """Return an IPv4 packet that can be told by its token, which no translation changes."""
+def _packets(emission: Emission, token: int) -> list[bytes]:
+    """Return an IPv4 packet that can be told by its token, which no translation changes; or its fragments."""
     protocol = _PROTOCOL_NUMBERS[emission.protocol]
     ports = emission.source_port, emission.destination_port
     addresses = emission.source.packed + emission.destination.packed
@@ -546,14 +554,38 @@ def _packet(emission: Emission, token: int) -> bytes:
     elif emission.protocol == UDP:
         body = struct.pack("!HHHHI", *ports, 12, 0, token)
         checksum_at = 6
+    elif emission.about is not None:
+        # Port unreachable, with the packet that it is about: RFC 792.
+        complaint = struct.pack("!BBHI", 3, 3, 0, token) + _packets(emission.about, token)[0]
+        body = complaint[:2] + struct.pack("!H", _checksum(complaint)) + complaint[4:]
+        checksum_at = None
     else:
         body = _icmp_echo(struct.pack("!I", token))
         checksum_at = None
     if checksum_at is not None:
         checksum = _checksum(addresses + struct.pack("!BBH", 0, protocol, len(body)) + body)
         body = body[:checksum_at] + struct.pack("!H", checksum) + body[checksum_at + 2 :]
-    # The kernel fills in the length and the header's checksum, see raw(7).
-    return struct.pack("!BBHHHBBH", 0x45, _MARK, 0, 0, 0, 64, protocol, 0) + addresses + body
+    # The kernel fills in the header's checksum and, of what it sends itself, the length, see raw(7).
+    pieces = {0: body}
+    if emission.is_fragmented:
+        pieces = {0: body[:_FIRST_FRAGMENT_BYTES], _FIRST_FRAGMENT_BYTES // 8: body[_FIRST_FRAGMENT_BYTES:]}
+    last = max(pieces)
+    return [
+        struct.pack(
+            "!BBHHHBBH",
+            0x45,
+            _MARK,
+            20 + len(piece),
+            token & 0xFFFF or 1,
+            offset if offset == last else offset | _MORE_FRAGMENTS,
+            64,
+            protocol,
+            0,
+        )
+        + addresses
+        + piece
+        for offset, piece in pieces.items()
+    ]
 
 
 def _identify(packet: bytes) -> tuple[int, int, int]:
@@ -565,7 +597,8 @@ def _identify(packet: bytes) -> tuple[int, int, int]:
     if packet[9] == socket.IPPROTO_UDP:
         source_port, destination_port, _, _, token = struct.unpack_from("!HHHHI", body)
         return token, source_port, destination_port
-    return struct.unpack_from("!I", body, 8)[0], 0, 0
+    is_error = body[0] == 3
+    return struct.unpack_from("!I", body, 4 if is_error else 8)[0], 0, 0
 
 
 def _accept_marked_only(watching: socket.socket) -> None:

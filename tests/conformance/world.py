@@ -18,7 +18,7 @@ BRIEFLY = 0.35
 PATIENTLY = 3.0
 """Seconds to wait at most for what must come."""
 
-TCP, UDP, ICMP = "tcp", "udp", "icmp"
+TCP, UDP, ICMP, ICMP_ERROR = "tcp", "udp", "icmp", "icmp-error"
 SYN, ACK, SYN_ACK = "S", "A", "SA"
 
 
@@ -52,6 +52,10 @@ class Emission:
     destination_port: int
     protocol: str = TCP
     flags: str = SYN
+    about: "Emission | None" = None
+    """Of an ICMP error: the packet that it complains of."""
+    is_fragmented: bool = False
+    """Sent in two pieces, of which the first has not even a whole TCP header."""
 
 
 @dataclass(frozen=True, slots=True)
