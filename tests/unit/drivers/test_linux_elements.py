@@ -64,8 +64,8 @@ def test_a_binding_is_a_listener_and_an_accepted_tuple_per_port_and_one_source()
         Element(consumer, Kind.SEGMENTS, MARK, "1360"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 80", "198.19.130.1 . 8080"),
         Element(consumer, Kind.LISTENERS, "10.0.0.100 . 443", "198.19.130.1 . 8080"),
-        Element(consumer, Kind.ACCEPTED, f"{MARK} . 80 . 198.19.130.1 . 8080 . 198.19.200.1"),
-        Element(consumer, Kind.ACCEPTED, f"{MARK} . 443 . 198.19.130.1 . 8080 . 198.19.200.1"),
+        Element(consumer, Kind.ACCEPTED, f"{MARK} . 80 . 198.19.130.1 . 8080"),
+        Element(consumer, Kind.ACCEPTED, f"{MARK} . 443 . 198.19.130.1 . 8080"),
         Element(consumer, Kind.ENDPOINTS, "10.0.0.100", f"endpoint-1 {digest(BINDING)}"),
     }
 

@@ -28,6 +28,8 @@ _SETTINGS = {
     # nftables looks at the source of every packet, also of those that the kernel's own check lets pass.
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
+    # Nor its second look-up of the source, which local routes of single addresses would cost for every packet.
+    "ipv4/conf/all/accept_local": "1",
     "ipv4/conf/all/send_redirects": "0",
     "ipv4/conf/default/send_redirects": "0",
     "ipv4/conf/all/accept_redirects": "0",

@@ -41,7 +41,7 @@ class Kind(StrEnum):
     """What an element is an element of; the nftables sets and maps go by these names."""
 
     LISTENERS = "listeners"
-    ACCEPTED = "accepted"
+    ACCEPTED = "accepted_ports"
     TERMINATED = "terminated"
     UPSTREAMS = "upstreams"
     GATEWAYS = "gateways"
@@ -156,7 +156,7 @@ def _translated(binding: Binding, mark: str) -> Iterator[Element]:
         yield Element(consumer, Kind.LISTENERS, listener, join(targets[0], forward.server_port))
         for target in targets:
             server = join(target, forward.server_port)
-            yield Element(consumer, Kind.ACCEPTED, join(mark, forward.client_port, server, source))
+            yield Element(consumer, Kind.ACCEPTED, join(mark, forward.client_port, server))
         if binding.tcp_proxy in _WITH_OPTION:
             yield Element(consumer, Kind.OPTION, listener, str(binding.mtu))
         if binding.tcp_proxy in _WITH_HEADER:

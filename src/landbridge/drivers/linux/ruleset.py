@@ -13,26 +13,26 @@ from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind
 
 TABLE = "inet landbridge"
 
-# What the conntrack entry says of a carried connection, in the order of the `accepted` set: endpoint's mark,
-# client port, target transit address, server port, endpoint's transit address.
-_CARRIED = (
-    "meta l4proto tcp ct mark . ct original proto-dst . ct reply ip saddr . ct reply proto-src . ct reply ip daddr"
-)
-
+# What the conntrack entry says of a translated connection, in the order of the set: the endpoint's mark, client port,
+# target transit address, server port. The source needs no word: the mark stands for an endpoint, which has one.
+_TRANSLATED = "meta l4proto tcp ct mark . ct original proto-dst . ct reply ip saddr . ct reply proto-src"
 
 # The same of a connection that ends at the proxy, and of the connection that the proxy opens for it.
 _TERMINATED = "meta l4proto tcp ct mark . ct original proto-dst"
 _TO_BACKEND = "ip saddr . ip daddr . tcp dport"
-_MASQUERADED_ANSWER = "ct status snat ct direction reply"
 _FROM_BACKEND = (
     "meta l4proto tcp ct direction reply ct original ip saddr . ct original ip daddr . ct original proto-dst"
 )
+_AS_TARGET = "ip saddr set ip saddr . tcp sport map @replies"
+_IS_DEPARTURE = "iifname . ct mark"
+_WHITELIST = "ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed drop"
+_SEGMENT = "tcp flags & (syn | rst) == syn tcp option maxseg size set ct mark map @segment_sizes"
 
 RULES = f"""\
 table {TABLE} {{
 	map listeners {{ type ipv4_addr . inet_service : ipv4_addr . inet_service; }}
 	map exits {{ type mark : ipv4_addr; }}
-	set accepted {{ type mark . inet_service . ipv4_addr . inet_service . ipv4_addr; }}
+	set accepted_ports {{ type mark . inet_service . ipv4_addr . inet_service; }}
 	set terminated {{ type mark . inet_service; }}
 	set upstreams {{ type ipv4_addr . ipv4_addr . inet_service; }}
 	map gateways {{ type ifname . ipv4_addr : mark; flags interval; }}
@@ -53,114 +53,132 @@ table {TABLE} {{
 	set public {{ type ipv4_addr; flags interval; }}
 	set targets {{ type mark . mark . ipv4_addr . inet_service; }}
 	set routed {{ type ifname; }}
+	set guests {{ type ifname; }}
 	chain enter {{ type filter hook prerouting priority raw; policy accept; }}
+	chain from_subnet {{ }}
+	chain from_bridge {{ }}
 	chain answer {{ }}
 	chain listen {{ type nat hook prerouting priority dstnat; policy accept; }}
 	chain arrive {{ type filter hook prerouting priority dstnat + 10; policy accept; }}
 	chain open {{ }}
+	chain carried {{ }}
+	chain cut {{ }}
 	chain pass {{ type filter hook forward priority filter; policy drop; }}
 	chain carry {{ }}
-	chain cut {{ }}
 	chain translate {{ type nat hook postrouting priority srcnat; policy accept; }}
-	chain leave {{ type filter hook postrouting priority srcnat + 1; policy accept; }}
 	chain local {{ type filter hook input priority filter; policy drop; }}
-	chain take {{ }}
 	chain emit {{ type filter hook output priority filter; policy accept; }}
 	chain to_client {{ }}
 	chain to_backend {{ }}
 }}
 flush table {TABLE}
 table {TABLE} {{
-	# Every packet, before connection tracking. The mark says what the stateless stage did with this packet; it is
-	# cleared first, because a link from an edge to itself would carry it over.
+	# Every packet, before connection tracking. Its mark says where it comes from, and what the stateless stage did
+	# with it: 1 renamed on its way to a backend, 2 on its way back, 3 renamed where the edge remembers connections,
+	# 4 from a subnet, 5 from a link. It is set in any case: a link from an edge to itself would carry it over.
 	chain enter {{
 		meta nfproto != ipv4 drop
-		meta mark set 0
-		# What the edge sends to itself: resets for the proxy's own sockets.
-		iifname "lo" accept
+		meta mark set 5
+		iifname "sub-*" goto from_subnet
+		ip saddr 198.19.128.0/17 ip daddr set ip daddr . tcp dport map @backends meta mark set 1 notrack accept
+		ip saddr 198.19.128.0/17 ip daddr set ip daddr . tcp dport map @masqueraded meta mark set 3 accept
+	}}
+	# The way back to a source must be the way the packet came.
+	chain from_subnet {{
+		meta mark set 4
+		iifname @guests goto from_bridge
 		fib saddr . iif oif missing drop
-		iifname "link-*" ip daddr set ip daddr . tcp dport map @backends meta mark set 1 notrack accept
-		iifname "link-*" ip daddr set ip daddr . tcp dport map @masqueraded meta mark set 3 accept
-		iifname "sub-*" ip daddr 198.19.128.0/17 goto answer
+		ip daddr 198.19.128.0/17 goto answer
+	}}
+	# Where the edge is not the gateway, another router brings what comes from the VPC's other ranges, by a way of its
+	# own choice. But nothing comes from there in the name of a transit address, of a public network, or of the edge.
+	chain from_bridge {{
+		ip saddr 198.19.128.0/17 drop
+		fib saddr oifname != "sub-*" drop
+		ip daddr 198.19.128.0/17 goto answer
 	}}
 	# From a subnet to a transit address: only answers of published backends and of public networks, never a
 	# connection of their own.
 	chain answer {{
 		tcp flags & (syn | ack) == syn drop
-		ip saddr set ip saddr . tcp sport map @replies meta mark set 2 notrack accept
+		{_AS_TARGET} meta mark set 2 notrack accept
 		ip saddr @public accept
 		drop
 	}}
 	chain listen {{
-		iifname "sub-*" ct mark set iifname . ip daddr map @gateways accept
-		iifname "sub-*" ct mark set ip daddr map @marks dnat ip to ip daddr . tcp dport map @listeners
+		meta mark 4 ct mark set iifname . ip daddr map @gateways accept
+		meta mark 4 meta l4proto tcp ct mark set ip daddr map @marks dnat ip to ip daddr . tcp dport map @listeners
 	}}
-	# Every packet of a carried connection, either way. It is answered here, before routing: once an endpoint is gone
+	# Every packet of a tracked connection, either way. It is answered here, before routing: once an endpoint is gone
 	# there is no route any more, and its clients should hear that at once.
 	chain arrive {{
-		meta mark != 0 accept
+		ct state untracked accept
 		ct state new goto open
+		ct status dnat goto carried
 		ct mark 0 accept
-		# Dropped, not reset: while an interval set is committed there is a moment in which it misses what both the
-		# old and the new whitelist allow. A dropped packet comes again, a reset connection does not.
-		ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed drop
-		ct status dnat {_CARRIED} != @accepted goto cut
-		iifname "sub-*" ct status ! dnat iifname . ct mark != @departures {_TERMINATED} != @terminated goto cut
+		{_WHITELIST}
+		meta mark 4 {_IS_DEPARTURE} != @departures {_TERMINATED} != @terminated goto cut
 		ct direction original ct mark @sent accept
-		ct direction reply ct mark @received accept
+		ct mark @received accept
 	}}
+	# The first packet of a connection.
 	chain open {{
 		ct mark 0 accept
-		ct original ip daddr @restricted ct original ip daddr . ct original ip saddr != @allowed drop
+		ct status dnat {_TRANSLATED} != @accepted_ports drop
+		ct status ! dnat {_IS_DEPARTURE} != @departures {_TERMINATED} != @terminated drop
+		{_WHITELIST}
 		ct mark . ip saddr @barred drop
 		ct mark @budgets drop
+		ct mark @opened
 		ct mark @sent accept
+	}}
+	# All others of a connection that this edge translates. What a whitelist stops is dropped, not reset: while an
+	# interval set is committed there is a moment in which it misses what both the old and the new whitelist allow. A
+	# dropped packet comes again, a reset connection does not.
+	chain carried {{
+		{_WHITELIST}
+		{_TRANSLATED} != @accepted_ports goto cut
+		ct direction original ct mark @sent accept
+		ct mark @received accept
 	}}
 	chain cut {{
 		meta l4proto tcp reject with tcp reset
 		drop
 	}}
 	chain pass {{
-		meta mark 1 iifname "link-*" oifname "sub-*" accept
-		meta mark 2 iifname "sub-*" oifname "link-*" accept
 		ct status dnat goto carry
-		iifname "sub-*" oifname @routed ip saddr != 198.19.128.0/17 ip daddr != 198.19.128.0/17 accept
+		meta mark 1 oifname "sub-*" accept
+		meta mark 2 oifname "link-*" accept
+		meta mark 4 iifname @routed oifname @routed ip saddr != 198.19.128.0/17 ip daddr != 198.19.128.0/17 accept
 		# The stage that remembers, for backends that have no way back to transit addresses.
-		meta mark 3 iifname "link-*" oifname "sub-*" accept
-		iifname "sub-*" oifname "link-*" {_MASQUERADED_ANSWER} ip saddr set ip saddr . tcp sport map @replies accept
+		meta mark 3 oifname "sub-*" accept
+		meta mark 4 oifname "link-*" ct status snat ct direction reply {_AS_TARGET} accept
 		# Gateway endpoints, in the consumer's edge and in the public one.
-		tcp flags & (syn | rst) == syn tcp option maxseg size set ct mark map @segment_sizes
-		oifname "link-*" ct direction original iifname . ct mark @departures accept
-		iifname "link-*" ct direction reply oifname . ct mark @departures accept
-		iifname "link-*" oifname "sub-*" ip saddr 198.19.128.0/17 ip daddr @public accept
-		iifname "sub-*" oifname "link-*" ip saddr @public ip daddr 198.19.128.0/17 ct direction reply accept
+		{_SEGMENT}
+		meta mark 4 oifname "link-*" ct direction original {_IS_DEPARTURE} @departures accept
+		meta mark 5 ct direction reply oifname . ct mark @departures accept
+		meta mark 5 oifname "sub-*" ip saddr 198.19.128.0/17 ip daddr @public accept
+		meta mark 4 oifname "link-*" ip saddr @public ip daddr 198.19.128.0/17 ct direction reply accept
 	}}
 	# The kernel only ever lowers a segment size.
 	chain carry {{
 		meta l4proto != tcp drop
-		tcp flags & (syn | rst) == syn tcp option maxseg size set ct mark map @segment_sizes
-		iifname "sub-*" oifname "link-*" ct direction original accept
-		iifname "link-*" oifname "sub-*" ct direction reply accept
+		{_SEGMENT}
+		meta mark 4 oifname "link-*" ct direction original accept
+		meta mark 5 oifname "sub-*" ct direction reply accept
 	}}
+	# First packets only. What has no transit address to leave with must not leave with its own.
 	chain translate {{
 		oifname "link-*" snat ip to ct mark map @exits
+		oifname "link-*" meta mark 4 drop
 		oifname "sub-*" meta mark 3 masquerade
 	}}
-	# A first packet gets its source only in `translate`, so it is checked here.
-	chain leave {{
-		ct state new ct status dnat {_CARRIED} != @accepted drop
-		ct state new ct mark @opened accept
-	}}
 	chain local {{
-		iifname "lo" accept
-		iifname "sub-*" {_TERMINATED} @terminated goto take
-		iifname "link-*" {_FROM_BACKEND} @upstreams accept
-		iifname "link-*" ct state established goto cut
-		iifname "sub-*" ip daddr @endpoints icmp type echo-request accept
-	}}
-	chain take {{
-		ct state new ct mark @opened accept
-		accept
+		iif "lo" accept
+		meta mark 4 {_TERMINATED} @terminated accept
+		meta mark 5 {_FROM_BACKEND} @upstreams accept
+		meta mark 5 ct state established goto cut
+		meta mark 4 ip daddr @endpoints icmp type echo-request accept
 	}}
 	# What the proxy sends. Resets pass: they end what was cut.
 	chain emit {{
@@ -197,8 +215,21 @@ def render_forced_removal(element: Element) -> str:
 
 
 def render_routed(interface: str) -> str:
-    """Return a transaction that lets packets of the VPC's other subnets leave by an interface; twice is once."""
-    return f"add element {TABLE} routed {{ {interface} }}\n"
+    """Return a transaction that makes the edge the gateway behind an interface; twice is once."""
+    return _place("routed", interface, instead_of="guests")
+
+
+def render_guest(interface: str) -> str:
+    """Return a transaction that makes the edge one host of many behind an interface; twice is once."""
+    return _place("guests", interface, instead_of="routed")
+
+
+def _place(name: str, interface: str, *, instead_of: str) -> str:
+    # Added first, so that taking out what is not there is no error.
+    return "".join(
+        f"{verb} element {TABLE} {other} {{ {interface} }}\n"
+        for verb, other in (("add", instead_of), ("delete", instead_of), ("add", name))
+    )
 
 
 def _by_kind(changed: Iterable[Element], *, is_short: bool) -> dict[Kind, list[str]]:
