@@ -82,6 +82,7 @@ def test_a_binding_through_the_proxy_ends_at_the_consumers_edge_and_starts_anew_
         Element(provider, Kind.ROUTE, "198.19.200.1", link_interface(provider, HUB, is_consumer=False)),
         Element(HUB, Kind.ADDRESS, "198.19.200.1", "lo"),
         Element(HUB, Kind.MARKS, "198.19.200.1", MARK),
+        Element(HUB, Kind.SEGMENTS, MARK, "1360"),
         Element(HUB, Kind.UPSTREAMS, "198.19.200.1 . 198.19.130.1 . 8080"),
     }
     assert Element(consumer, Kind.TERMINATED, f"{MARK} . 80") in wanted
@@ -119,7 +120,7 @@ def test_a_gateway_marks_what_leaves_the_chosen_subnets_for_its_networks():
         (VpcId("vpc-b"), Kind.GATEWAYS, f"{entry} . 100.125.0.0/16"),
         (VpcId("vpc-b"), Kind.DEPARTURES, f"{entry} . {mark}"),
         (VpcId("vpc-b"), Kind.ROUTE, "100.125.0.0/16"),
-        (VpcId("vpc-p"), Kind.PUBLIC, "100.125.0.0/16"),
+        (VpcId("vpc-p"), Kind.PUBLIC, "198.19.200.2 . 100.125.0.0/16"),
         (VpcId("vpc-p"), Kind.ROUTE, "198.19.200.2"),
     } <= wanted
 

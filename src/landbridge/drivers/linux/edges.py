@@ -25,6 +25,8 @@ _ETHERTYPE_ARP = 0x0806
 
 _SETTINGS = {
     "ipv4/ip_forward": "1",
+    # The proxy has one source address for each endpoint, and may need many ports of it.
+    "ipv4/ip_local_port_range": "1024 65535",
     # nftables looks at the source of every packet, also of those that the kernel's own check lets pass.
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",

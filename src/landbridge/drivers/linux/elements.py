@@ -174,6 +174,7 @@ def _proxied(binding: Binding, mark: str) -> Iterator[Element]:
         yield Element(HUB, Kind.ROUTE, target, link_interface(HUB, provider, is_consumer=True))
     yield Element(HUB, Kind.ADDRESS, source, LOOPBACK)
     yield Element(HUB, Kind.MARKS, source, mark)
+    yield Element(HUB, Kind.SEGMENTS, mark, str(binding.mtu - _TCP_IP_HEADER_BYTES))
     for forward in binding.forwards:
         listener = join(address, forward.client_port)
         yield Element(consumer, Kind.TERMINATED, join(mark, forward.client_port))
@@ -195,7 +196,7 @@ def _of_gateway(binding: GatewayBinding) -> Iterator[Element]:
     for network in binding.networks:
         text = network_text(network)
         yield Element(consumer, Kind.ROUTE, text, link_interface(consumer, exit_, is_consumer=True))
-        yield Element(exit_, Kind.PUBLIC, text)
+        yield Element(exit_, Kind.PUBLIC, join(source, text))
         for entry in binding.entries:
             yield Element(consumer, Kind.GATEWAYS, join(subnet_interface(entry.subnet_id), text), mark)
     for entry in binding.entries:

@@ -50,7 +50,7 @@ table {TABLE} {{
 	map backends {{ type ipv4_addr . inet_service : ipv4_addr; }}
 	map masqueraded {{ type ipv4_addr . inet_service : ipv4_addr; }}
 	map replies {{ type ipv4_addr . inet_service : ipv4_addr; }}
-	set public {{ type ipv4_addr; flags interval; }}
+	set public {{ type ipv4_addr . ipv4_addr; flags interval; }}
 	set targets {{ type mark . mark . ipv4_addr . inet_service; }}
 	set routed {{ type ifname; }}
 	set guests {{ type ifname; }}
@@ -101,8 +101,9 @@ table {TABLE} {{
 	# connection of their own.
 	chain answer {{
 		tcp flags & (syn | ack) == syn drop
+		# First: a host of a public network may be the backend of a published service, too.
+		ip daddr . ip saddr @public accept
 		{_AS_TARGET} meta mark set 2 notrack accept
-		ip saddr @public accept
 		drop
 	}}
 	chain listen {{
@@ -157,8 +158,8 @@ table {TABLE} {{
 		{_SEGMENT}
 		meta mark 4 oifname "link-*" ct direction original {_IS_DEPARTURE} @departures accept
 		meta mark 5 ct direction reply oifname . ct mark @departures accept
-		meta mark 5 oifname "sub-*" ip saddr 198.19.128.0/17 ip daddr @public accept
-		meta mark 4 oifname "link-*" ip saddr @public ip daddr 198.19.128.0/17 ct direction reply accept
+		meta mark 5 oifname "sub-*" ct direction original ip saddr . ip daddr @public accept
+		meta mark 4 oifname "link-*" ct direction reply ip daddr . ip saddr @public accept
 	}}
 	# The kernel only ever lowers a segment size.
 	chain carry {{
@@ -176,6 +177,7 @@ table {TABLE} {{
 	chain local {{
 		iif "lo" accept
 		meta mark 4 {_TERMINATED} @terminated accept
+		{_SEGMENT}
 		meta mark 5 {_FROM_BACKEND} @upstreams accept
 		meta mark 5 ct state established goto cut
 		meta mark 4 ip daddr @endpoints icmp type echo-request accept
@@ -191,6 +193,7 @@ table {TABLE} {{
 	}}
 	chain to_backend {{
 		ct state new ct mark set ip saddr map @marks
+		{_SEGMENT}
 		{_TO_BACKEND} != @upstreams reject with tcp reset
 	}}
 }}
