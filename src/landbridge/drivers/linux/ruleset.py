@@ -189,6 +189,7 @@ table {TABLE} {{
 	}}
 	chain to_client {{
 		{_TERMINATED} != @terminated drop
+		{_WHITELIST}
 		ct mark @received accept
 	}}
 	chain to_backend {{

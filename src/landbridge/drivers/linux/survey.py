@@ -134,17 +134,19 @@ class _Remains:
                 case Kind.GATEWAYS:
                     networks.add(split(element.key)[1])
                 case Kind.PROXY:
-                    yield from self._upstream(split(element.value)[2])
+                    yield from self._upstream(split(element.value)[2], mark)
                 case _:
                     pass
         yield from self._routes(label.vpc_id, targets | networks, sources)
         for network in networks:
             for peer in self._peers_behind(label.vpc_id, network):
-                yield Element(peer, Kind.PUBLIC, network)
+                for source in sources:
+                    yield Element(peer, Kind.PUBLIC, join(source, network))
 
-    def _upstream(self, source: str) -> Iterator[Element]:
-        """Yield what is in the hub and behind it for an endpoint's source address."""
-        own = [element for element in self._at(HUB, source) if element.kind is not Kind.ROUTE]
+    def _upstream(self, source: str, mark: str) -> Iterator[Element]:
+        """Yield what is in the hub and behind it for an endpoint's source address and mark."""
+        there = (*self._at(HUB, source), *self._at(HUB, mark))
+        own = [element for element in there if element.kind is not Kind.ROUTE]
         yield from own
         targets = {split(element.key)[1] for element in own if element.kind is Kind.UPSTREAMS}
         yield from self._routes(HUB, targets, {source})

@@ -1,0 +1,197 @@
+"""What the proxy carries is admitted, limited and cut like everything else. The proxy here is the real one."""
+
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from conformance.linux_plane import LinuxPlane
+from conformance.linux_probe import LinuxProbe
+from conformance.world import NOTHING, PATIENTLY, Answer, Attempt, World
+from landbridge.dataplane.model import EVERYBODY, Binding, Target, digest
+from landbridge.domain.resources import TcpProxy
+from landbridge.drivers.envoy.binary import find_envoy
+from landbridge.drivers.envoy.listeners import TlvDialects
+from landbridge.drivers.envoy.process import EnvoyProcess
+from landbridge.drivers.envoy.proxy import Proxy
+from landbridge.drivers.envoy.server import XdsServer
+from landbridge.drivers.linux import ownership
+from landbridge.drivers.linux.elements import HUB
+from landbridge.drivers.linux.proxying import ProxyEngine
+
+pytestmark = pytest.mark.linux_only
+
+ONE_MEGABYTE = 1_000_000
+OFFLOADS = [word for name in ("tso", "gso", "gro", "tx", "rx") for word in (name, "off")]
+
+
+@pytest.fixture(scope="module")
+def proxied_plane(plane: LinuxPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxPlane]:
+    """The plane, driven by a driver that has the proxy."""
+    region, namespaces = plane.region, plane.namespaces
+    state = tmp_path_factory.mktemp("proxy")
+    hub = ownership.edge_namespace(region, HUB)
+    process = EnvoyProcess(namespaces, hub, state, find_envoy(), 1, 100, random.random)
+
+    def open_feed(socket: Path) -> XdsServer:
+        return XdsServer(socket, TlvDialects(), 100, lambda _: None)
+
+    proxy = Proxy(process, open_feed)
+    former = plane.driver
+    plane.driver = plane.new_driver(engines=[ProxyEngine(namespaces, region, proxy)])
+    plane.driver.survey(())
+    yield plane
+    plane.driver.close()
+    proxy.stop()
+    plane.driver = former
+    plane.driver.survey(())
+
+
+@pytest.fixture
+def proxied(world: World, proxied_plane: LinuxPlane) -> World:
+    assert world.plane is proxied_plane
+    return world
+
+
+def wired(world: World, host: str = "blue-backend", **changes: object) -> tuple[Target, Binding]:
+    """Give red an endpoint through the proxy: client port 80 leads to server port 8080."""
+    service = world.service(host, 8080)
+    endpoint = replace(world.endpoint("red-web", "10.0.0.100", service, {80: 8080}), tcp_proxy=TcpProxy.PROXY_OPEN)
+    endpoint = replace(endpoint, **changes)
+    world.wire(service, endpoint)
+    return service, endpoint
+
+
+@pytest.mark.parametrize("host", ["blue-backend", "red-far"], ids=["other-vpc", "own-vpc"])
+def test_a_mapped_port_passes_with_the_endpoints_source_and_nothing_else_does(proxied: World, host: str):
+    service, endpoint = wired(proxied, host)
+
+    answer = proxied.reach("red-client", endpoint.address, 80)
+
+    assert answer == Answer(host, 8080, endpoint.transit_address)
+    assert proxied.nobody_reaches(
+        Attempt("red-client", endpoint.address, 8080),
+        Attempt("red-client", endpoint.address, 81),
+        Attempt("red-client", service.transit_address, 8080),
+        Attempt("green-client", endpoint.address, 80),
+    )
+
+
+def test_removing_an_endpoint_ends_its_connections_and_no_others(proxied: World):
+    service, doomed = wired(proxied, "blue-stubborn")
+    neighbour = replace(proxied.endpoint("red-web", "10.0.0.101", service, {80: 8080}), tcp_proxy=TcpProxy.PROXY_OPEN)
+    proxied.wire(neighbour)
+    flow = proxied.probe.open("red-stubborn", doomed.address, 80)
+    other = proxied.probe.open("red-stubborn", neighbour.address, 80)
+    assert flow.is_alive()
+
+    proxied.unwire(doomed)
+
+    assert flow.exchange(0.7) == NOTHING
+    assert other.is_alive()
+
+
+def test_a_whitelist_lets_in_whom_it_names_and_cuts_whom_it_names_no_more(proxied: World):
+    everybody = (IPv4Network("10.0.0.8/29"),)
+    _, endpoint = wired(proxied, allowed_sources=everybody)
+    flow = proxied.probe.open("red-client", endpoint.address, 80)
+    other = proxied.probe.open("red-neighbour", endpoint.address, 80)
+    assert proxied.nobody_reaches(Attempt("red-far", endpoint.address, 80))
+
+    proxied.wire(replace(endpoint, allowed_sources=(IPv4Network("10.0.0.11/32"),)))
+
+    assert flow.exchange(0.7) == NOTHING
+    assert other.is_alive()
+
+
+def test_who_is_barred_opens_nothing_and_keeps_what_is_open(proxied: World):
+    _, endpoint = wired(proxied)
+    flow = proxied.probe.open("red-client", endpoint.address, 80)
+
+    proxied.wire(replace(endpoint, barred_sources=(EVERYBODY,)))
+
+    assert proxied.nobody_reaches(Attempt("red-client", endpoint.address, 80))
+    assert flow.is_alive()
+
+
+def test_connections_stay_where_they_were_opened_when_a_backend_moves(proxied: World):
+    before, endpoint = wired(proxied)
+    after = proxied.service("blue-stubborn", 8080)
+    flow = proxied.probe.open("red-client", endpoint.address, 80)
+    proxied.wire(after)
+
+    proxied.wire(
+        replace(
+            endpoint,
+            target_transit_address=after.transit_address,
+            former_targets=(before.transit_address,),
+        )
+    )
+
+    assert proxied.reach("red-client", endpoint.address, 80) == Answer("blue-stubborn", 8080, endpoint.transit_address)
+    assert flow.is_alive()
+
+
+def test_an_endpoint_opens_no_more_connections_than_its_budget(proxied: World):
+    _, endpoint = wired(proxied, connection_limit=1)
+    flow = proxied.probe.open("red-client", endpoint.address, 80)
+
+    assert proxied.nobody_reaches(Attempt("red-neighbour", endpoint.address, 80))
+    assert flow.is_alive()
+
+
+def test_everything_arrives_through_a_narrow_subnet(proxied: World):
+    service = proxied.service("narrow-backend", 7100)
+    endpoint = replace(proxied.endpoint("red-web", "10.0.0.100", service, {80: 7100}), tcp_proxy=TcpProxy.PROXY_OPEN)
+    proxied.wire(service, endpoint)
+    assert isinstance(proxied.probe, LinuxProbe)
+    for host in ("red-client", "narrow-backend"):
+        proxied.plane.run_inside(proxied.plane.namespace_of(host), ["ethtool", "-K", "eth0", *OFFLOADS])
+
+    client, backend = proxied.probe.hosts["red-client"], proxied.probe.hosts["narrow-backend"]
+    with backend.inside(lambda: socket.create_server(("", 7100))) as listening:
+        listening.settimeout(PATIENTLY)
+        sending = client.inside(lambda: socket.create_connection((str(endpoint.address), 80), PATIENTLY))
+        receiving, _ = listening.accept()
+    with sending, receiving:
+        receiving.settimeout(PATIENTLY)
+        thread = threading.Thread(
+            target=lambda: (sending.sendall(bytes(ONE_MEGABYTE)), sending.shutdown(socket.SHUT_WR))
+        )
+        thread.start()
+        arrived = sum(len(data) for data in iter(lambda: receiving.recv(65536), b""))
+        thread.join()
+
+    header_bytes = 16 + 12 + 7
+    assert arrived == header_bytes + ONE_MEGABYTE
+
+
+def test_every_part_that_somebody_takes_away_is_missed_and_mended(proxied: World):
+    service, endpoint = wired(proxied, allowed_sources=(IPv4Network("10.0.0.10/32"),))
+    expected = {thing.id: digest(thing) for thing in (service, endpoint)}
+    assert proxied.driver.survey((service, endpoint)) == expected
+
+    for sabotage in proxied.plane.sabotages():
+        sabotage.do()
+        assert proxied.driver.survey((service, endpoint)) != expected, f"{sabotage.what} was not noticed"
+        assert proxied.sweep(service, endpoint) == {}, sabotage.what
+        assert proxied.driver.survey((service, endpoint)) == expected, f"{sabotage.what} was not mended"
+
+    tries = (proxied.reach("red-client", endpoint.address, 80) for _ in range(3))
+    assert Answer("blue-backend", 8080, endpoint.transit_address) in tries
+
+
+def test_what_nobody_wants_any_more_goes_whole(proxied: World):
+    _, stale = wired(proxied)
+    before = proxied.plane.dump()
+    assert str(stale.transit_address) in before
+
+    assert proxied.sweep() == {}
+
+    assert str(stale.transit_address) not in proxied.plane.dump()
+    assert proxied.driver.survey(()) == {}
