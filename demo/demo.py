@@ -143,6 +143,63 @@ def run(state: Path, url: str) -> None:
             consumer.delete_endpoint(DeleteEndpointRequest(endpoint.id))
             provider.delete_endpoint_service(DeleteEndpointServiceRequest(service.id))
 
+    tell_clients(state, ids, provider, consumer)
+
+
+def tell_clients(state: Path, ids: Any, provider: VpcepClient, consumer: VpcepClient) -> None:
+    """Show each way in which a backend hears by what address the client really has."""
+    tell_the_client(state, ids, provider, consumer, "proxy_open", "proxy", "a PROXY protocol header")
+    if os.geteuid() == 0:
+        tell_the_client(state, ids, provider, consumer, "toa_open", "option", "a TCP option")
+    else:
+        say("    (as root it would also show toa_open: only root may load eBPF programs)")
+
+
+def tell_the_client(
+    state: Path, ids: Any, provider: VpcepClient, consumer: VpcepClient, tcp_proxy: str, reader: str, what: str
+) -> None:
+    """Publish a backend that is told by what address the client really has."""
+    with on_host(state, "backend", "python3", str(HERE / "backend.py"), str(SERVER_PORT), reader) as backend:
+        expect(backend.stdout.readline() == "ready\n", "the backend did not start")
+        with step(f"acme publishes a backend that reads the client's address from {what} ({tcp_proxy})"):
+            service = provider.create_endpoint_service(
+                CreateEndpointServiceRequest(
+                    CreateEndpointServiceRequestBody(
+                        port_id=ids["hosts"]["backend"]["port_id"],
+                        vpc_id=ids["vpcs"]["acme-vpc"]["vpc_id"],
+                        server_type="VM",
+                        approval_enabled=False,
+                        tcp_proxy=tcp_proxy,
+                        ports=[PortList(client_port=CLIENT_PORT, server_port=SERVER_PORT, protocol="TCP")],
+                    )
+                )
+            )
+            wait_for("available", lambda: provider.list_service_details(ListServiceDetailsRequest(service.id)).status)
+            provider.add_or_remove_service_permissions(
+                AddOrRemoveServicePermissionsRequest(
+                    service.id, AddOrRemoveServicePermissionsRequestBody(permissions=["*"], action="add")
+                )
+            )
+        with step("globex connects to it"):
+            endpoint = consumer.create_endpoint(
+                CreateEndpointRequest(
+                    CreateEndpointRequestBody(
+                        endpoint_service_id=service.id,
+                        vpc_id=ids["vpcs"]["globex-vpc"]["vpc_id"],
+                        subnet_id=ids["subnets"]["globex-vpc/apps"]["subnet_id"],
+                        port_ip=ENDPOINT_ADDRESS,
+                    )
+                )
+            )
+            shown = ListEndpointInfoDetailsRequest(endpoint.id)
+            wait_for("accepted", lambda: consumer.list_endpoint_info_details(shown).status)
+        page = fetch(state, seconds=5)["page"]
+        expect(page is not None, f"no byte arrived by {tcp_proxy}")
+        say(f"    the page says: {page}")
+        expect("says 10.0.0.10:" in page, "the backend was not told the client's address")
+        consumer.delete_endpoint(DeleteEndpointRequest(endpoint.id))
+        provider.delete_endpoint_service(DeleteEndpointServiceRequest(service.id))
+
 
 @contextlib.contextmanager
 def server(state: Path) -> Iterator[str]:

@@ -77,12 +77,11 @@ class TlvDialects:
                 f"TLV type {self.marker_type:#04x} is that of a dialect in use: choose another one for the marker"
             )
 
-    def fields(self, listener: ProxyListener) -> list[tuple[int, bytes]]:
-        """Return type and value of each field in the headers of a listener, the marker first."""
-        marker = listener.marker
+    def fields(self, endpoint_id: EndpointId, marker: int) -> list[tuple[int, bytes]]:
+        """Return type and value of each field in the headers of an endpoint's connections, the marker first."""
         found = [(self.marker_type, marker.to_bytes(4, "big"))]
         if self.aws:
-            found.append((_AWS_TYPE, _AWS_ENDPOINT_ID + listener.endpoint_id.encode("ascii")))
+            found.append((_AWS_TYPE, _AWS_ENDPOINT_ID + endpoint_id.encode("ascii")))
         if self.azure:
             found.append((_AZURE_TYPE, _AZURE_LINK_ID + marker.to_bytes(4, "little")))
         if self.gcp:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from landbridge.drivers.envoy import admin
 from landbridge.drivers.envoy.listeners import Feed, ProxyListener, ProxyUnavailable
-from landbridge.drivers.envoy.process import EnvoyProcess
+from landbridge.drivers.envoy.process import EnvoyProcess, ProcessState
 
 
 class Proxy:
@@ -21,6 +21,11 @@ class Proxy:
         self._process = process
         self._open_feed = open_feed
         self._feed: Feed | None = None
+
+    @property
+    def state(self) -> ProcessState:
+        """How its process is at this moment."""
+        return self._process.state
 
     def listeners(self) -> list[ProxyListener]:
         """Return what is really carried; changes nothing, and may be asked beside the server that feeds it.

@@ -66,9 +66,10 @@ class Renderer:
     def cluster(self, listener: ProxyListener) -> Any:
         """Return the way to the backend: a connection with a header, from the endpoint's transit address."""
         backend = messages.Endpoint(address=_address(listener.target, listener.server_port))
+        fields = self._dialects.fields(listener.endpoint_id, listener.marker)
         header = messages.ProxyProtocolConfig(
             version="V2",
-            added_tlvs=[messages.TlvEntry(type=type_, value=value) for type_, value in self._dialects.fields(listener)],
+            added_tlvs=[messages.TlvEntry(type=type_, value=value) for type_, value in fields],
         )
         transport = messages.ProxyProtocolUpstreamTransport(
             config=header,

@@ -160,7 +160,7 @@ def _translated(binding: Binding, mark: str) -> Iterator[Element]:
         if binding.tcp_proxy in _WITH_OPTION:
             yield Element(consumer, Kind.OPTION, listener, str(binding.mtu))
         if binding.tcp_proxy in _WITH_HEADER:
-            yield Element(consumer, Kind.HEADER, listener, join(binding.id, binding.marker))
+            yield Element(consumer, Kind.HEADER, listener, join(binding.id, binding.marker, binding.mtu))
 
 
 def _proxied(binding: Binding, mark: str) -> Iterator[Element]:

@@ -31,6 +31,10 @@ class Engine(Protocol):
         """
         ...
 
+    def refit(self, vpc_id: VpcId) -> None:
+        """An edge has got another interface in a subnet: carry there too what is carried on all of them."""
+        ...
+
     def close(self) -> None:
         """Let go of sockets and threads; what is carried stays carried."""
         ...

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 
 from landbridge.domain.ids import EndpointId, VpcId
 from landbridge.drivers.envoy.listeners import ProxyListener
+from landbridge.drivers.envoy.process import ProcessState
 from landbridge.drivers.envoy.proxy import Proxy
 from landbridge.drivers.linux import ownership
 from landbridge.drivers.linux.edges import Edge
@@ -30,6 +31,11 @@ class ProxyEngine:
     def kind(self) -> Kind:
         """The kind of element that it carries."""
         return Kind.PROXY
+
+    @property
+    def state(self) -> ProcessState:
+        """How the proxy's process is at this moment."""
+        return self._proxy.state
 
     def read(self, edges: Mapping[VpcId, Edge]) -> set[Element]:
         """Return what the proxy carries; see `Engine.read`."""
@@ -60,6 +66,9 @@ class ProxyEngine:
             if name in refused:
                 failures[element] = refused[name]
         return failures
+
+    def refit(self, vpc_id: VpcId) -> None:
+        """Do nothing: the proxy listens on addresses, whatever interface a packet comes by."""
 
     def close(self) -> None:
         """Let go of the proxy, which goes on."""

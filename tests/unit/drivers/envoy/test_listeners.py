@@ -1,17 +1,18 @@
 import pytest
 
+from landbridge.domain.ids import EndpointId
 from landbridge.drivers.envoy.listeners import TlvDialects
 from tests.unit.drivers.envoy.proxied import listener
 
 
 def test_the_marker_alone_is_said_unless_more_is_asked_for():
-    assert TlvDialects().fields(listener(marker=0x01020304)) == [(0xE5, b"\x01\x02\x03\x04")]
+    assert TlvDialects().fields(EndpointId("endpoint-1"), 0x01020304) == [(0xE5, b"\x01\x02\x03\x04")]
 
 
 def test_each_dialect_is_written_as_its_cloud_does():
     dialects = TlvDialects(marker_type=0xE9, aws=True, azure=True, gcp=True)
 
-    assert dialects.fields(listener(marker=0x01020304, endpoint_id="endpoint-1")) == [
+    assert dialects.fields(EndpointId("endpoint-1"), 0x01020304) == [
         (0xE9, b"\x01\x02\x03\x04"),
         (0xEA, b"\x01endpoint-1"),
         (0xEE, b"\x01\x04\x03\x02\x01"),
