@@ -9,10 +9,19 @@ call, whatever its plan.
 from collections.abc import Collection, Iterable, Mapping
 
 from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError
-from landbridge.dataplane.model import Attachment, Digest, Wired, WiredId, attachments
+from landbridge.dataplane.model import (
+    Attachment,
+    Digest,
+    GatewayBinding,
+    Wired,
+    WiredId,
+    attachments,
+    may_be_missing,
+)
 from landbridge.dataplane.plan import Ensure, Plan
 from landbridge.domain.ids import VpcId
 from landbridge.domain.resources import TcpProxy
+from landbridge.drivers.linux.attaching import Attaching, NotAttachable
 from landbridge.drivers.linux.edges import Edges
 from landbridge.drivers.linux.elements import LABELS, Element, Kind, digest_in, elements, subnet_interface
 from landbridge.drivers.linux.engines import Engine
@@ -50,6 +59,7 @@ class LinuxDriver:
     ) -> None:
         """Carry what the engines can; `refusals` says of other modes why this machine does not carry them."""
         self._edges = Edges(namespaces, instance, region)
+        self._attaching = Attaching(namespaces, instance, self._edges)
         self._engines = tuple(engines)
         kinds = {engine.kind for engine in self._engines}
         carried = frozenset(mode for mode, needed in _NEEDED.items() if needed <= kinds)
@@ -64,6 +74,11 @@ class LinuxDriver:
         """What this driver can carry."""
         return self._capabilities
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Who carries what nftables and routing tables cannot hold; to be asked in the driver's thread only."""
+        return self._engines
+
     def observe(self, ids: Collection[WiredId]) -> Mapping[WiredId, Digest]:
         """Return the digests of those of `ids` that are wired, from memory."""
         return {id_: self._digests[id_] for id_ in ids if id_ in self._digests}
@@ -73,11 +88,15 @@ class LinuxDriver:
         try:
             edges = dict(self._edges.all())
             found = survey(edges, self._engines, expected)
+            unplugged = {one for one in _bridged(expected) if not self._attaching.is_attached(one)}
         except (OSError, NftError) as error:
             raise DriverError("the data plane cannot be read", detail=str(error)) from error
         self._identities = {vpc_id: edge.identity for vpc_id, edge in edges.items()}
         self._mirror, self._digests = found.mirror, found.digests
         self._wired = {wired.id: wired for wired in expected}
+        if unplugged:
+            behind = {wired.id for wired in expected if not unplugged.isdisjoint(attachments(wired))}
+            self._digests.update(dict.fromkeys(behind & self._digests.keys(), DRIFTED))
         return dict(self._digests)
 
     def apply(self, plan: Plan) -> Mapping[WiredId, DriverError]:
@@ -86,10 +105,11 @@ class LinuxDriver:
         errors: dict[WiredId, DriverError] = {}
         before: dict[WiredId, frozenset[Element]] = {}
         wanted: dict[WiredId, Wired | None] = {}
+        attached: dict[Attachment, DriverError | None] = {}
         for step in plan.steps:
             if isinstance(step, Ensure):
                 id_, wired = step.wired.id, step.wired
-                obstacle = self._obstacle(wired)
+                obstacle = self._obstacle(wired, attached)
                 if obstacle is not None:
                     errors[id_] = obstacle
                     continue
@@ -113,6 +133,11 @@ class LinuxDriver:
             # What a failed thing got half-way. Should this fail too, the next call does it.
             wiring.take_out(groups)
         return errors
+
+    def refit(self, vpc_id: VpcId) -> None:
+        """Tell the engines that the edge of a VPC has got another interface in a subnet."""
+        for engine in self._engines:
+            engine.refit(vpc_id)
 
     def close(self) -> None:
         """Close all sockets; what is wired stays wired."""
@@ -152,16 +177,48 @@ class LinuxDriver:
                 self._digests.pop(id_, None)
         return errors
 
-    def _obstacle(self, wired: Wired) -> DriverError | None:
+    def _obstacle(self, wired: Wired, known: dict[Attachment, DriverError | None]) -> DriverError | None:
+        """Return why something cannot be wired; `known` says of attachments what came of them in this very plan."""
+        obstacles: dict[Attachment, DriverError] = {}
         for attachment in attachments(wired):
-            try:
-                if not self._is_attached(attachment):
-                    return DriverError(f"subnet {attachment.subnet_id} is not attached to this data plane")
-            except (NamespaceTaken, OSError, NftError) as error:
-                return DriverError(_REFUSED, detail=str(error))
+            if attachment not in known:
+                known[attachment] = self._attach(attachment)
+            obstacle = known[attachment]
+            if obstacle is not None and not may_be_missing(wired, attachment):
+                return obstacle
+            if obstacle is not None:
+                obstacles[attachment] = obstacle
+        # There is no edge that could carry anything if none of the subnets is there.
+        is_nowhere = isinstance(wired, GatewayBinding) and obstacles.keys() == set(wired.entries)
+        return next(iter(obstacles.values())) if is_nowhere else None
+
+    def _attach(self, attachment: Attachment) -> DriverError | None:
+        not_attached = f"subnet {attachment.subnet_id} is not attached to this data plane"
+        try:
+            if attachment.bridge is None:
+                return None if self._has_interface(attachment) else DriverError(not_attached)
+            if self._attaching.attach(attachment):
+                self._forget_addresses(attachment)
+                self.refit(attachment.vpc_id)
+            self._has_interface(attachment)
+        except NotAttachable as error:
+            return DriverError(not_attached, detail=str(error))
+        except (NamespaceTaken, OSError, NftError) as error:
+            return DriverError(_REFUSED, detail=str(error))
         return None
 
-    def _is_attached(self, attachment: Attachment) -> bool:
+    def _forget_addresses(self, attachment: Attachment) -> None:
+        """Take note that an interface is a new one: what addresses the one before had are gone."""
+        place = attachment.vpc_id, subnet_interface(attachment.subnet_id)
+        lost = [
+            element
+            for element in self._mirror.present
+            if element.kind is Kind.ADDRESS and (element.vpc_id, element.value) == place
+        ]
+        for address in lost:
+            self._mirror.note_absent(address)
+
+    def _has_interface(self, attachment: Attachment) -> bool:
         edge = self._edges.find(attachment.vpc_id)
         if edge is None:
             return False
@@ -189,6 +246,12 @@ class LinuxDriver:
                 yield element.vpc_id
             if isinstance(step, Ensure):
                 yield from (attachment.vpc_id for attachment in attachments(step.wired))
+
+
+def _bridged(expected: Collection[Wired]) -> set[Attachment]:
+    """Return the attachments to existing bridges that these things need."""
+    every = {attachment for wired in expected for attachment in attachments(wired)}
+    return {attachment for attachment in every if attachment.bridge is not None}
 
 
 def _reasons(failed: Collection[Element], failures: Failures) -> str:

@@ -6,7 +6,7 @@ refused before anything is changed.
 """
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -19,6 +19,13 @@ from landbridge.drivers.linux.elements import HUB, hashed, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink, Route
 
+_SWITCH_SETTINGS = {
+    **sysctl.WITHOUT_IPV6,
+    # A bridge is a bridge: frames between its ports have no business in the hooks for IP packets.
+    "bridge/bridge-nf-call-iptables": "0",
+    "bridge/bridge-nf-call-ip6tables": "0",
+    "bridge/bridge-nf-call-arptables": "0",
+}
 _HOST_INTERFACE = "eth0"
 _DEFAULT = IPv4Network("0.0.0.0/0")
 # The bridge's side takes whatever the other side sends: only the hosts and the edge have an opinion.
@@ -32,12 +39,16 @@ class LabNetwork:
         self._namespaces = namespaces
         self._instance = instance
 
-    def wire(self, fabric: Fabric) -> None:
-        """Make the machine carry exactly this fabric. Raises NamespaceTaken, with nothing changed."""
+    def wire(self, fabric: Fabric, attached: Collection[VpcId] = ()) -> None:
+        """Make the machine carry exactly this fabric. Raises NamespaceTaken, with nothing changed.
+
+        `attached` are VPCs whose edges stay, because subnets of theirs are attached to existing bridges.
+        """
         switch_name = ownership.switch_namespace(fabric.region)
         hub_name = ownership.edge_namespace(fabric.region, HUB)
         hosts = {host.namespace for subnet in fabric.subnets for host in subnet.hosts}
         edge_names = {ownership.edge_namespace(fabric.region, subnet.attachment.vpc_id) for subnet in fabric.subnets}
+        edge_names |= {ownership.edge_namespace(fabric.region, vpc_id) for vpc_id in attached}
         there = {
             name
             for name in (*hosts, *edge_names, switch_name)
@@ -45,7 +56,7 @@ class LabNetwork:
         }
         if switch_name not in there:
             # The bridges are nobody's neighbour: without this they speak IPv6 in every subnet.
-            ownership.create(self._namespaces, switch_name, self._instance, lambda: sysctl.write(sysctl.WITHOUT_IPV6))
+            ownership.create(self._namespaces, switch_name, self._instance, lambda: sysctl.write(_SWITCH_SETTINGS))
         for name in hosts - there:
             ownership.create(self._namespaces, name, self._instance, _nothing)
         edges = Edges(self._namespaces, self._instance, fabric.region)

@@ -6,6 +6,7 @@ namespace, and takes ten times as long per request. Adding what is there and del
 here; callers say which errno they expect.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -24,8 +25,10 @@ _DUMP_INTERRUPTED, _ACK_TLVS, _CAPPED = 0x10, 0x200, 0x100
 _NESTED = 0x8000
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
-_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 18, 20, 28
-_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 18, 20, 26, 28, 29
+_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER, _BRIDGE_VLAN_FILTERING = 1, 2, 1, 7
+_PORT_VLAN, _VLAN_IS_PVID, _VLAN_IS_UNTAGGED, _WITH_VLANS = 2, 0x2, 0x4, 0x2
+_AF_BRIDGE = 7
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 
@@ -56,6 +59,21 @@ class Link:
     """Index of the other end of a veth pair, in the namespace where that is."""
     address: bytes
     """MAC."""
+    kind: str = ""
+    """What it is, such as veth or bridge; empty for hardware."""
+    is_filtering_vlans: bool = False
+    """It is a bridge that lets only a port's VLANs pass through it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortVlan:
+    """One VLAN of a bridge's port."""
+
+    id: int
+    is_untagged_in: bool
+    """Frames without a tag that come in by the port belong to it."""
+    is_untagged_out: bool
+    """Its frames leave the port without a tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +141,16 @@ class Netlink:
         self._request(_NEWLINK, _CREATE | _EXCL, body + _nested(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge")))
 
     def set_link(
-        self, index: int, *, mtu: int | None = None, master: int | None = None, alias: str | None = None
+        self,
+        index: int,
+        *,
+        mtu: int | None = None,
+        master: int | None = None,
+        alias: str | None = None,
+        is_up: bool = True,
     ) -> None:
-        """Set the interface up, and what else is given."""
-        body = _if_info(index, flags=_UP, change=_UP)
+        """Set the interface up, or down, and what else is given. Master 0 unplugs it."""
+        body = _if_info(index, flags=_UP if is_up else 0, change=_UP)
         if mtu is not None:
             body += _number(_IFLA_MTU, mtu)
         if master is not None:
@@ -138,6 +162,26 @@ class Netlink:
     def delete_link(self, index: int) -> None:
         """Delete an interface, and with a veth its other end."""
         self._request(_DELLINK, 0, _if_info(index))
+
+    def port_vlans(self, index: int) -> set[PortVlan]:
+        """Return the VLANs of a bridge's port, none without a bridge that filters by VLAN."""
+        head = struct.pack("=BBHiII", _AF_BRIDGE, 0, 0, 0, 0, 0)
+        found: set[PortVlan] = set()
+        for body in self._dump(_GETLINK, head + _number(_IFLA_EXT_MASK, _WITH_VLANS)):
+            if struct.unpack_from("=i", body, 4)[0] != index:
+                continue
+            for kind, payload in _each_attribute(_attributes(body[16:]).get(_IFLA_AF_SPEC, b"")):
+                if kind == _PORT_VLAN:
+                    flags, vlan = struct.unpack_from("=HH", payload)
+                    found.add(PortVlan(vlan, bool(flags & _VLAN_IS_PVID), bool(flags & _VLAN_IS_UNTAGGED)))
+        return found
+
+    def make_access_port(self, index: int, vlan: int) -> None:
+        """Let one VLAN pass a bridge's port, without tags, and no other."""
+        self._request(_SETLINK, 0, _port_vlan(index, vlan, _VLAN_IS_PVID | _VLAN_IS_UNTAGGED))
+        for other in self.port_vlans(index):
+            if other.id != vlan:
+                self._request(_DELLINK, 0, _port_vlan(index, other.id, 0))
 
     def addresses(self) -> list[tuple[int, IPv4Interface]]:
         """Return all IPv4 addresses, each with the index of its interface."""
@@ -177,6 +221,16 @@ class Netlink:
     def set_route(self, route: Route) -> None:
         """Add a route, in place of one to the same destination."""
         self._request(_NEWROUTE, _CREATE | _REPLACE, _route(route))
+
+    def add_route(self, route: Route) -> bool:
+        """Add a route, unless there is one to the same destination; return whether there was none."""
+        try:
+            self._request(_NEWROUTE, _CREATE | _EXCL, _route(route))
+        except NetlinkError as error:
+            if error.errno == errno.EEXIST:
+                return False
+            raise
+        return True
 
     def delete_route(self, route: Route) -> None:
         """Delete exactly this route."""
@@ -256,15 +310,22 @@ def _number(kind: int, number: int) -> bytes:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
+    return dict(_each_attribute(data))
+
+
+def _each_attribute(data: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 0
     while offset + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, offset)
         if length < 4:
             break
-        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
+        yield kind & 0x3FFF, data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
-    return found
+
+
+def _port_vlan(index: int, vlan: int, flags: int) -> bytes:
+    head = struct.pack("=BBHiII", _AF_BRIDGE, 0, 0, index, 0, 0)
+    return head + _nested(_IFLA_AF_SPEC, _attribute(_PORT_VLAN, struct.pack("=HH", flags, vlan)))
 
 
 def _if_info(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -292,6 +353,9 @@ def _link(body: bytes) -> Link:
     def text(kind: int) -> str:
         return attributes.get(kind, b"").rstrip(b"\0").decode(errors="replace")
 
+    info = _attributes(attributes.get(_IFLA_LINKINFO, b""))
+    filtering = _attributes(info.get(_INFO_DATA, b"")).get(_BRIDGE_VLAN_FILTERING, b"\0")
+    info_kind = info.get(_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
     return Link(
         index=index,
         name=text(_IFLA_IFNAME),
@@ -301,6 +365,8 @@ def _link(body: bytes) -> Link:
         master=number(_IFLA_MASTER),
         peer=number(_IFLA_LINK),
         address=attributes.get(_IFLA_ADDRESS, b""),
+        kind=info_kind,
+        is_filtering_vlans=info_kind == "bridge" and filtering != b"\0",
     )
 
 

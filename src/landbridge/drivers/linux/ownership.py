@@ -10,7 +10,10 @@ from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import Netlink
 
-_PREFIX = "landbridge instance="
+PREFIX = "lb."
+"""What the names of all our namespaces begin with."""
+
+_LABEL = "landbridge instance="
 _LOOPBACK = 1
 
 
@@ -34,7 +37,7 @@ def edge_namespace(region: str, vpc_id: VpcId) -> str:
 
 def edge_prefix(region: str) -> str:
     """Return what the names of all edges of a region begin with."""
-    return f"lb.{region}.edge."
+    return f"{PREFIX}{region}.edge."
 
 
 def switch_namespace(region: str) -> str:
@@ -50,7 +53,7 @@ def owner(namespaces: Namespaces, name: str) -> str | None:
     finally:
         netlink.close()
     alias = loopback.alias if loopback else ""
-    return alias.removeprefix(_PREFIX) if alias.startswith(_PREFIX) else None
+    return alias.removeprefix(_LABEL) if alias.startswith(_LABEL) else None
 
 
 def is_ours(namespaces: Namespaces, name: str, instance: str) -> bool:
@@ -69,7 +72,7 @@ def create(namespaces: Namespaces, name: str, instance: str, prepare: Callable[[
     def mark_and_prepare() -> None:
         netlink = Netlink()
         try:
-            netlink.set_link(_LOOPBACK, alias=_PREFIX + instance)
+            netlink.set_link(_LOOPBACK, alias=_LABEL + instance)
         finally:
             netlink.close()
         prepare()
