@@ -19,6 +19,8 @@ _HERE = Path(__file__).parent
 _FOLDERS_THAT_STAY_TOGETHER = frozenset({_HERE / "conformance", _HERE / "integration" / "huawei_sdk"})
 
 
+# First, because the plugin that reads the marks was there before this file.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.parent

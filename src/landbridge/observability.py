@@ -5,13 +5,15 @@ INFO tells the story of changes; a round without changes is DEBUG. No ids in lab
 
 import logging
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from landbridge.control.round import Outcome
 from landbridge.dataplane.driver import DriverError
+from landbridge.dataplane.flows import TrafficCounters
+from landbridge.dataplane.health import Cause, Health, Result
 from landbridge.dataplane.model import WiredId
 from landbridge.dataplane.plan import Ensure, Plan
 from landbridge.domain.resources import Endpoint, EndpointService
@@ -92,7 +94,33 @@ class Telemetry:
         self._identity_failures = Counter(
             "landbridge_identity_failures_total", "Questions about users that Keystone did not answer", registry=r
         )
+        self._backends = Gauge(
+            "landbridge_backends", "Ports of backends that are probed, by their health", ["health"], registry=r
+        )
+        self._probes = Counter(
+            "landbridge_backend_probes_total", "Probes of backends, by what came of them", ["result"], registry=r
+        )
+        self._proxy_up = Gauge("landbridge_proxy_up", "Whether the proxy's process runs", registry=r)
+        self._proxy_restarts = Gauge(
+            "landbridge_proxy_restarts", "How often the proxy was started again after it had died", registry=r
+        )
+        self._traffic = Counter(
+            "landbridge_traffic_bytes_total", "Bytes through all endpoints, with IP headers", ["direction"], registry=r
+        )
+        self._opened = Counter(
+            "landbridge_connections_opened_total", "Connections opened through all endpoints", registry=r
+        )
+        self._open = Gauge("landbridge_connections_open", "Connections open through all endpoints", registry=r)
+        self._flow_events_lost = Counter(
+            "landbridge_flow_events_lost_total", "Times the kernel dropped what it would have told", registry=r
+        )
+        self._flow_lines = Counter(
+            "landbridge_flow_log_lines_total", "Lines for the flow log", ["outcome"], registry=r
+        )
+        self._measured = TrafficCounters()
+        self._is_flow_log_away = False
         self._is_identity_away = False
+        self._is_prober_away = False
 
     def round_finished(
         self, kind: str, plan: Plan, errors: Mapping[WiredId, DriverError], duration_seconds: float
@@ -182,6 +210,54 @@ class Telemetry:
     def request_refused(self, limit: str) -> None:
         """A request was over a rate limit: `project` or `sign-in`. Counted only: a flood must not fill the log."""
         self._refused.labels(limit).inc()
+
+    def watch_proxy(self, is_up: Callable[[], bool], restarts: Callable[[], int]) -> None:
+        """Ask the proxy how it is whenever somebody asks for the metrics."""
+        self._proxy_up.set_function(is_up)
+        self._proxy_restarts.set_function(restarts)
+
+    def traffic_measured(self, total: TrafficCounters, open_connections: int) -> None:
+        """So much has gone through all endpoints since the start, and so many connections are open now."""
+        before, self._measured = self._measured, total
+        self._traffic.labels("sent").inc(total.bytes_sent - before.bytes_sent)
+        self._traffic.labels("received").inc(total.bytes_received - before.bytes_received)
+        self._opened.inc(total.opened - before.opened)
+        self._open.set(open_connections)
+
+    def flow_events_lost(self) -> None:
+        """The kernel dropped what it would have told about ended connections."""
+        self._flow_events_lost.inc()
+
+    def flows_written(self, count: int) -> None:
+        """So many lines were added to the flow log."""
+        self._flow_lines.labels("written").inc(count)
+        if self._is_flow_log_away:
+            self._is_flow_log_away = False
+            self._log.info("flow_log.written")
+
+    def flows_lost(self, count: int, reason: str) -> None:
+        """So many lines could not be added to the flow log. Only the first time is written down."""
+        self._flow_lines.labels("lost").inc(count)
+        if not self._is_flow_log_away:
+            self._is_flow_log_away = True
+            self._log.error("flow_log.failed", reason=reason)
+
+    def probed(self, result: Result) -> None:
+        """A backend was probed. That it could not be is written down the first time only."""
+        self._probes.labels("passing" if result.cause is None else result.cause.value).inc()
+        is_away = result.cause is Cause.AWAY
+        if is_away and not self._is_prober_away:
+            self._log.warning("probe.impossible", reason=result.detail)
+        self._is_prober_away = is_away
+
+    def backends_counted(self, counts: Mapping[Health, int]) -> None:
+        """So many ports of backends are in each state."""
+        for health, count in counts.items():
+            self._backends.labels(health.value).set(count)
+
+    def health_failed(self, error: Exception) -> None:
+        """The loop that probes backends could not go on; it tries again."""
+        self._log.error("health.failed", exc_info=error)
 
     def metrics_text(self) -> bytes:
         """Return all metrics in Prometheus' text form."""

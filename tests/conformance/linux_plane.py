@@ -4,18 +4,20 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from conformance import topology
 from conformance.linux_probe import LinuxProbe
 from conformance.world import Sabotage
+from landbridge.dataplane.model import Attachment
 from landbridge.drivers.linux.driver import LinuxDriver
+from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.lab_network import LabNetwork
 from landbridge.drivers.linux.namespaces import Namespaces
 
-_IGNORE_RESETS = """\
+IGNORE_RESETS = """\
 table ip stubborn {
 	chain take { type filter hook input priority filter; policy accept; tcp flags & rst == rst drop; }
 }
@@ -25,7 +27,7 @@ _OURS = re.compile(r"lb\.conf-(?P<process>\d+)\..*")
 
 class LinuxPlane:
     def __init__(self, namespaces: Namespaces) -> None:
-        _remove_what_dead_runs_left(namespaces)
+        remove_what_dead_runs_left(namespaces, _OURS)
         self._namespaces = namespaces
         self._region = f"conf-{os.getpid()}"
         self._instance = f"instance-of-{self._region}"
@@ -34,7 +36,7 @@ class LinuxPlane:
         try:
             self._lab.wire(self._fabric)
             for name in topology.STUBBORN:
-                self.run_inside(self.namespace_of(name), ["nft", "-f", "-"], _IGNORE_RESETS)
+                self.run_inside(self.namespace_of(name), ["nft", "-f", "-"], IGNORE_RESETS)
         except BaseException:
             self._lab.remove_all()
             raise
@@ -42,8 +44,23 @@ class LinuxPlane:
         self.driver = self.new_driver()
         assert self.driver.survey(()) == {}
 
-    def new_driver(self, instance: str | None = None) -> LinuxDriver:
-        return LinuxDriver(self._namespaces, instance or self._instance, self._region)
+    def new_driver(self, instance: str | None = None, engines: Collection[Engine] = ()) -> LinuxDriver:
+        return LinuxDriver(self._namespaces, instance or self._instance, self._region, engines)
+
+    @property
+    def namespaces(self) -> Namespaces:
+        return self._namespaces
+
+    @property
+    def region(self) -> str:
+        return self._region
+
+    @property
+    def edge_is_gateway(self) -> bool:
+        return True
+
+    def attachment(self, subnet_name: str) -> Attachment:
+        return topology.attachment(subnet_name)
 
     def namespace_of(self, host_name: str) -> str:
         return next(
@@ -87,14 +104,14 @@ class LinuxPlane:
 
         for item in self._list(edge, "nft", "-j", "list", "ruleset")["nftables"]:
             listed: dict[str, Any] | None = item.get("set") or item.get("map")
-            if listed is None or listed["name"] == "routed":
-                continue  # says of a subnet's interface what it is, and goes and comes with it
+            if listed is None or listed["name"] in {"routed", "guests"}:
+                continue  # say of a subnet's interface what it is, and go and come with it
             for element in listed.get("elem", ()):
                 key = _key(element[0] if "map" in item else element)
                 place = f"{listed['family']} {listed['table']} {listed['name']}"
                 yield doing(f"{place} losing {key}", "nft", f"delete element {place} {{ {key} }}")
         for route in self._list(edge, "ip", "-j", "-4", "route"):
-            if route.get("protocol") != "kernel":
+            if route.get("protocol") != "kernel" and route["dst"] != "default":
                 yield doing(f"losing the route to {route['dst']}", "ip", "route", "delete", route["dst"])
         for interface in self._list(edge, "ip", "-j", "-4", "address"):
             for address in interface.get("addr_info", ()):
@@ -128,8 +145,9 @@ def _key(element: Any) -> str:
     raise AssertionError(f"a kind of key that these tests do not know: {element}")
 
 
-def _remove_what_dead_runs_left(namespaces: Namespaces) -> None:
+def remove_what_dead_runs_left(namespaces: Namespaces, ours: re.Pattern[str]) -> None:
+    """Remove namespaces of test runs that ended without cleaning up; `ours` finds their process in a name."""
     for name in namespaces.names():
-        found = _OURS.fullmatch(name)
+        found = ours.fullmatch(name)
         if found is not None and not Path("/proc", found["process"]).exists():
             namespaces.remove(name)

@@ -22,6 +22,7 @@ from conformance.world import (
     Flow,
     Sabotage,
 )
+from landbridge.dataplane.model import Attachment
 from landbridge.drivers.memory import Delivery, MemoryDriver, MemoryNetwork, Packet, Protocol, TcpFlag
 
 _FLAGS = {SYN: TcpFlag.SYN, ACK: TcpFlag.ACK, SYN_ACK: TcpFlag.SYN | TcpFlag.ACK}
@@ -159,6 +160,13 @@ class MemoryPlane:
         self.network = MemoryNetwork(topology.fabric("memory"))
         self.probe = MemoryProbe(self.network)
         self.driver = self.new_driver()
+
+    @property
+    def edge_is_gateway(self) -> bool:
+        return True
+
+    def attachment(self, subnet_name: str) -> Attachment:
+        return topology.attachment(subnet_name)
 
     def new_driver(self, instance: str | None = None) -> MemoryDriver:
         return MemoryDriver(self.network, instance or _INSTANCE)

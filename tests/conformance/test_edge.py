@@ -9,9 +9,8 @@ from conformance.linux_probe import LinuxProbe
 from conformance.topology import CLOSED_PORT, address_of
 from conformance.world import PATIENTLY, Answer, Attempt, Emission, World
 
-GATEWAY = IPv4Address("10.0.0.1")
 
-
+@pytest.mark.gateway_only
 def test_between_subnets_of_one_vpc_everything_is_routed(world: World):
     near, far = address_of("red-client"), address_of("red-far")
 
@@ -47,8 +46,9 @@ def test_the_edge_answers_echo_requests_for_endpoints_and_for_nothing_else(world
     service = world.service("blue-backend", 80)
     endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
 
+    edge = endpoint.consumer.edge_address
     in_red = [("red-client", endpoint.address), ("red-far", endpoint.address)]
-    elsewhere = [("red-client", GATEWAY), ("red-far", GATEWAY), ("green-client", endpoint.address)]
+    elsewhere = [("red-client", edge), ("red-far", edge), ("green-client", endpoint.address)]
 
     assert world.probe.ping_each(in_red) == [False, False]
     world.wire(service, endpoint)
@@ -66,7 +66,7 @@ def test_the_edge_is_silent_on_ports_that_are_not_mapped(world: World):
     at_the_edge = [
         Attempt("red-client", endpoint.address, CLOSED_PORT),
         Attempt("red-far", endpoint.address, CLOSED_PORT),
-        Attempt("red-client", GATEWAY, CLOSED_PORT),
+        Attempt("red-client", endpoint.consumer.edge_address, CLOSED_PORT),
     ]
     at_a_host = Attempt("red-client", address_of("red-far"), CLOSED_PORT)
 

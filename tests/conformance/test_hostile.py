@@ -15,7 +15,6 @@ from landbridge.dataplane.model import PROBE_ADDRESS, TRANSIT_RANGE, Binding, Ta
 
 pytestmark = pytest.mark.linux_only
 
-GATEWAY = IPv4Address("10.0.0.1")
 ETHERTYPE_ARP = 0x0806
 SOME_TRANSIT_ADDRESSES = [
     TRANSIT_RANGE.network_address,
@@ -128,7 +127,7 @@ def test_the_edge_answers_arp_for_itself_and_its_endpoints_only(world: World):
     world.wire(world.endpoint("green-web", "10.0.0.77", service, {80: 8080}))
 
     asked = {
-        GATEWAY: True,
+        endpoint.consumer.edge_address: True,
         endpoint.address: True,
         IPv4Address("10.0.0.77"): False,  # an endpoint of another VPC
         IPv4Address("10.0.0.99"): False,  # nobody

@@ -1,4 +1,4 @@
-"""Draw the networks that every driver is tried on: four VPCs with the same address range."""
+"""Draw the networks that every driver is tried on: four VPCs with the same address range, and a public network."""
 
 from ipaddress import IPv4Address, IPv4Network
 from uuid import NAMESPACE_DNS, uuid5
@@ -15,6 +15,8 @@ CLOSED_PORT = 4444
 """Nobody listens here."""
 
 FIRST_SUBNET, SECOND_SUBNET = IPv4Network("10.0.0.0/24"), IPv4Network("10.0.1.0/24")
+PUBLIC_NETWORK = IPv4Network("100.125.0.0/24")
+"""Where gateway endpoints lead."""
 
 _SUBNETS: dict[str, tuple[str, IPv4Network, int, dict[str, str]]] = {
     "red-web": (
@@ -33,6 +35,7 @@ _SUBNETS: dict[str, tuple[str, IPv4Network, int, dict[str, str]]] = {
     "blue-app": ("blue", SECOND_SUBNET, 1500, {"blue-far": "10.0.1.10"}),
     "green-web": ("green", FIRST_SUBNET, 1500, {"green-client": "10.0.0.10", "green-backend": "10.0.0.20"}),
     "narrow-web": ("narrow", FIRST_SUBNET, 1400, {"narrow-backend": "10.0.0.20"}),
+    "public-net": ("public", PUBLIC_NETWORK, 1500, {"public-store": "100.125.0.10", "public-other": "100.125.0.11"}),
 }
 
 STUBBORN = frozenset({"red-stubborn", "blue-stubborn"})
@@ -62,6 +65,10 @@ def subnet_of(host_name: str) -> str:
 
 def address_of(host_name: str) -> IPv4Address:
     return IPv4Address(_SUBNETS[subnet_of(host_name)][3][host_name])
+
+
+def subnet_names() -> list[str]:
+    return list(_SUBNETS)
 
 
 def host_names() -> list[str]:

@@ -9,7 +9,16 @@ from uuid import uuid4
 
 from conformance import topology
 from landbridge.dataplane.driver import Driver, DriverError
-from landbridge.dataplane.model import TRANSIT_RANGE, Binding, PortForward, Target, Wired, WiredId
+from landbridge.dataplane.model import (
+    TRANSIT_RANGE,
+    Attachment,
+    Binding,
+    GatewayBinding,
+    PortForward,
+    Target,
+    Wired,
+    WiredId,
+)
 from landbridge.dataplane.plan import Plan, diff
 from landbridge.domain.ids import EndpointId, ServiceId
 
@@ -146,6 +155,15 @@ class Plane(Protocol):
     @property
     def driver(self) -> Driver: ...
 
+    @property
+    def edge_is_gateway(self) -> bool:
+        """Whether the edges route between the subnets of their VPC, and so know every way into it."""
+        ...
+
+    def attachment(self, subnet_name: str) -> Attachment:
+        """Return how a subnet of the topology is attached here."""
+        ...
+
     def new_driver(self, instance: str | None = None) -> Driver:
         """Return another driver object over the same state; of another instance if one is named."""
         ...
@@ -188,7 +206,7 @@ class World:
         """Return a service on a host; services on one NIC share its transit address."""
         return Target(
             id=ServiceId(str(uuid4())),
-            attachment=topology.attachment(topology.subnet_of(host)),
+            attachment=self.plane.attachment(topology.subnet_of(host)),
             address=topology.address_of(host),
             transit_address=self._target_transit.setdefault(host, self.transit_address()),
             server_ports=tuple(sorted(server_ports)),
@@ -203,7 +221,7 @@ class World:
         allowed: Sequence[str] | None = None,
     ) -> Binding:
         """Return an accepted endpoint of a service; `forwards` maps client ports to server ports."""
-        consumer = topology.attachment(subnet)
+        consumer = self.plane.attachment(subnet)
         networks = None if allowed is None else tuple(sorted(map(IPv4Network, allowed)))
         return Binding(
             id=EndpointId(str(uuid4())),
@@ -216,6 +234,20 @@ class World:
             marker=next(self._numbers),
             mtu=min(consumer.mtu, service.attachment.mtu, 1500),
             allowed_sources=networks,
+        )
+
+    def gateway(self, *subnets: str, networks: Sequence[str] = ("100.125.0.0/24",)) -> GatewayBinding:
+        """Return an accepted gateway endpoint that leads from these subnets of one VPC to the public network."""
+        entries = tuple(sorted(map(self.plane.attachment, subnets), key=lambda entry: entry.subnet_id))
+        exit_ = self.plane.attachment("public-net")
+        return GatewayBinding(
+            id=EndpointId(str(uuid4())),
+            entries=entries,
+            exit=exit_,
+            networks=tuple(sorted(map(IPv4Network, networks))),
+            transit_address=self.transit_address(),
+            marker=next(self._numbers),
+            mtu=min(exit_.mtu, 1500, *(entry.mtu for entry in entries)),
         )
 
     # Wiring, as the loop does it

@@ -29,6 +29,7 @@ from landbridge.control.queries import (
 )
 from landbridge.dataplane.model import TRANSIT_RANGE
 from landbridge.domain.addressing import host_numbers
+from landbridge.domain.cutting import KEEP, CutMode, CutOff, CutOffs, FormerClients, Grace
 from landbridge.domain.errors import (
     AddressOutsideSubnet,
     AddressTaken,
@@ -70,6 +71,7 @@ from landbridge.domain.resources import (
     Tag,
     TcpProxy,
     Vpc,
+    WayOut,
 )
 from landbridge.domain.tagging import ResourceType, TaggedResource
 from landbridge.store.sqlite import SqliteStore
@@ -220,6 +222,8 @@ def create_service(tx: WriteTransaction, service: EndpointService) -> EndpointSe
 
 async def test_a_service_comes_back_as_it_was_written(store: Store):
     service = a_service(
+        cut_offs=CutOffs(on_reject=CutOff(CutMode.DRAIN, 60), on_whitelist_edit=KEEP),
+        former_backends=(replace(a_service().backend, server_type=ServerType.VIP, vip_nic_id=NicId("vip")),),
         generation=7,
         observed_generation=6,
         delete_requested_at=NOON + timedelta(days=1, microseconds=3),
@@ -236,6 +240,11 @@ async def test_an_endpoint_comes_back_as_it_was_written(store: Store):
         accepted_generation=2,
         cut_requested_at=NOON,
         delete_requested_at=NOON + timedelta(seconds=1),
+        grace=Grace(NOON, NOON + timedelta(seconds=90, microseconds=7)),
+        former_clients=(
+            FormerClients((IPv4Network("10.0.0.7/32"), IPv4Network("10.0.1.0/24")), Grace(NOON, None)),
+            FormerClients((IPv4Network("10.0.0.8/32"),), Grace(NOON, NOON + timedelta(hours=1))),
+        ),
         last_error=Failure("data-plane-failure", ""),
         admission=Admission.REJECTED,
     )
@@ -244,6 +253,32 @@ async def test_an_endpoint_comes_back_as_it_was_written(store: Store):
     assert await store.read(lambda tx: tx.endpoint(endpoint.id)) == endpoint
     assert await store.read(lambda tx: tx.endpoints_by_id([endpoint.id])) == {endpoint.id: endpoint}
     assert await store.read(lambda tx: tx.endpoints_of_services([endpoint.service_id])) == [endpoint]
+
+
+async def test_a_gateway_service_and_its_endpoints_come_back_as_they_were_written(store: Store):
+    networks = (IPv4Network("100.64.0.0/24"), IPv4Network("100.125.0.0/16"))
+    service = a_service(backend=WayOut(WEB.id, networks), ports=(), public_owner="lab", origin=Origin.LAB)
+    tables = (RouteTableId(an_id(77)), RouteTableId(an_id(76)))
+    gateways = [an_endpoint(n, subnet_id=None, address=None, route_table_ids=tables) for n in (1, 2)]
+    elsewhere = an_endpoint(3, subnet_id=None, address=None, route_table_ids=tables, vpc_id=VpcId(an_id(9)))
+
+    def work(tx: WriteTransaction) -> None:
+        tx.add_service(service)
+        tx.claim_server_ports(service)
+        for endpoint in (*gateways, elsewhere, an_endpoint(4)):
+            tx.add_endpoint(endpoint)
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: tx.service(service.id)) == service
+    assert await store.read(lambda tx: list(tx.gateway_endpoints(VPC))) == gateways
+    assert await store.read(lambda tx: tx.endpoint(gateways[0].id)) == gateways[0]
+    moved = replace(service, backend=WayOut(NIC.subnet_id, networks[:1]), generation=2)
+    await store.write(lambda tx: tx.update_service(moved))
+    await store.write(lambda tx: tx.remove_endpoint(gateways[0].id))
+    await store.write(lambda tx: tx.remove_service(service.id))
+    assert await store.read(lambda tx: tx.service(service.id)) is None
+    assert await store.read(lambda tx: list(tx.gateway_endpoints(VPC))) == gateways[1:]
 
 
 async def test_what_does_not_exist_is_none(store: Store):
@@ -637,18 +672,142 @@ async def test_the_same_backend_address_in_another_vpc_has_a_target_address_of_i
     assert await store.write(lambda tx: tx.claim_transit_address(PoolId("another"), EndpointId("e"))) == claimed[0]
 
 
-async def test_a_service_that_moves_to_another_backend_frees_its_target_address(store: Store):
+def at(tx: WriteTransaction, service: EndpointService, address: str) -> Backend:
+    """Return the service's backend at another address, whose transit address is claimed."""
+    backend = IPv4Address(address)
+    transit = tx.claim_target_address(POOL, service.vpc_id, backend)
+    return replace(service.backend, address=backend, transit_address=transit)
+
+
+async def transit_of(store: Store, address: str | IPv4Address) -> IPv4Address:
+    return await store.write(lambda tx: tx.claim_target_address(POOL, VPC, IPv4Address(address)))
+
+
+async def test_a_service_keeps_the_target_address_that_it_left_until_it_is_released(store: Store):
+    service = await store.write(lambda tx: create_service(tx, a_service()))
+    left = service.backend.transit_address
+
+    def move(tx: WriteTransaction) -> EndpointService:
+        after = replace(service, backend=at(tx, service, "10.0.0.99"), generation=2)
+        tx.update_service(after)
+        return after
+
+    after = await store.write(move)
+    assert await store.read(lambda tx: tx.services_that_left_targets()) == {service.id}
+    assert await transit_of(store, NIC.address) == left
+
+    await store.write(lambda tx: tx.release_left_targets(service))
+    assert await transit_of(store, NIC.address) == left, "an outdated round must release nothing"
+    await store.write(lambda tx: tx.release_left_targets(after))
+
+    assert await store.read(lambda tx: tx.services_that_left_targets()) == set()
+    assert await transit_of(store, NIC.address) != left
+
+
+async def test_a_former_backend_keeps_its_target_address_until_the_service_forgets_it(store: Store):
+    service = await store.write(lambda tx: create_service(tx, a_service()))
+    former = service.backend
+
+    def move(tx: WriteTransaction) -> EndpointService:
+        after = replace(service, backend=at(tx, service, "10.0.0.99"), former_backends=(former,), generation=2)
+        tx.update_service(after)
+        return after
+
+    after = await store.write(move)
+    assert await store.read(lambda tx: tx.services_that_left_targets()) == set()
+    assert await store.read(lambda tx: tx.moved_services(VPC)) == [after]
+    neighbour = a_service(2)
+    await store.write(lambda tx: create_service(tx, replace(neighbour, ports=(PortMapping(1, 1),))))
+
+    forgotten = replace(after, former_backends=(), generation=3)
+    await store.write(lambda tx: [tx.update_service(forgotten), tx.release_left_targets(forgotten)])
+    assert await transit_of(store, NIC.address) == former.transit_address, "another service listens there"
+    await store.write(lambda tx: tx.remove_service(neighbour.id))
+
+    assert await transit_of(store, NIC.address) != former.transit_address
+
+
+async def test_a_service_that_comes_back_before_its_place_was_released_keeps_it(store: Store):
     service = await store.write(lambda tx: create_service(tx, a_service()))
 
-    def move(tx: WriteTransaction) -> None:
-        address = IPv4Address("10.0.0.99")
-        transit = tx.claim_target_address(POOL, VPC, address)
-        backend = replace(service.backend, address=address, transit_address=transit)
-        tx.update_service(replace(service, backend=backend, generation=2))
+    def there_and_back(tx: WriteTransaction) -> EndpointService:
+        tx.update_service(replace(service, backend=at(tx, service, "10.0.0.99"), generation=2))
+        back = replace(service, generation=3)
+        tx.update_service(back)
+        tx.release_left_targets(back)
+        return back
 
-    await store.write(move)
-    again = await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address))
-    assert again != service.backend.transit_address
+    back = await store.write(there_and_back)
+
+    assert await store.read(lambda tx: tx.service(service.id)) == back
+    assert await transit_of(store, NIC.address) == service.backend.transit_address
+
+
+async def test_a_service_that_is_removed_frees_all_its_places(store: Store):
+    service = await store.write(lambda tx: create_service(tx, a_service()))
+
+    def move_twice(tx: WriteTransaction) -> list[IPv4Address]:
+        second, third = at(tx, service, "10.0.0.98"), at(tx, service, "10.0.0.99")
+        tx.update_service(replace(service, backend=second, generation=2))
+        tx.update_service(replace(service, backend=third, former_backends=(second,), generation=3))
+        return [service.backend.transit_address, second.transit_address, third.transit_address]
+
+    had = await store.write(move_twice)
+    await store.write(lambda tx: tx.remove_service(service.id))
+
+    now = [await transit_of(store, address) for address in (NIC.address, "10.0.0.98", "10.0.0.99")]
+    assert set(now).isdisjoint(had)
+
+
+# What goes on for a time
+
+
+GRACE = Grace(NOON, NOON + timedelta(seconds=90))
+FOR_EVER = Grace(NOON, None)
+
+
+async def test_endpoints_are_due_at_their_earliest_deadline_and_not_before(store: Store):
+    later = FormerClients((IPv4Network("10.0.0.7/32"),), Grace(NOON, NOON + timedelta(hours=1)))
+    endpoints = [
+        an_endpoint(1, grace=GRACE, former_clients=(later,)),
+        an_endpoint(2, former_clients=(later, replace(later, grace=FOR_EVER))),
+        an_endpoint(3, grace=FOR_EVER),
+        an_endpoint(4),
+    ]
+    await store.write(lambda tx: [tx.add_endpoint(endpoint) for endpoint in endpoints])
+
+    async def due(seconds: float) -> tuple[list[Endpoint], datetime | None]:
+        now = NOON + timedelta(seconds=seconds)
+        return await store.read(lambda tx: (list(tx.endpoints_due(now)), tx.next_cut_after(now)))
+
+    assert await due(89) == ([], GRACE.until_at)
+    assert await due(90) == ([endpoints[0]], later.grace.until_at)
+    assert await due(3600) == (endpoints[:2], None)
+    assert await store.read(lambda tx: tx.ending_endpoints(a_service().id, 2)) == (endpoints[:2], 3)
+
+
+async def test_what_has_been_cut_is_written_back_to_the_generation_that_was_compiled_only(store: Store):
+    endpoint = an_endpoint(generation=3, grace=GRACE)
+    await store.write(lambda tx: tx.add_endpoint(endpoint))
+
+    assert not await store.write(lambda tx: tx.record_graces(replace(endpoint, grace=None, generation=2)))
+    assert await store.read(lambda tx: tx.endpoint(endpoint.id)) == endpoint
+    assert await store.write(lambda tx: tx.record_graces(replace(endpoint, grace=None)))
+
+    assert await store.read(lambda tx: tx.endpoint(endpoint.id)) == replace(endpoint, grace=None)
+    assert await store.read(lambda tx: tx.next_cut_after(NOON)) is None
+
+
+async def test_an_endpoint_counts_while_it_is_being_deleted_and_connections_go_on(store: Store):
+    gone = NOON + timedelta(seconds=1)
+    endpoints = [
+        an_endpoint(1),
+        an_endpoint(2, delete_requested_at=gone),
+        an_endpoint(3, delete_requested_at=gone, grace=GRACE),
+    ]
+    await store.write(lambda tx: [tx.add_endpoint(endpoint) for endpoint in endpoints])
+
+    assert await store.read(lambda tx: tx.used_quota(UMBRELLA, QuotaType.ENDPOINT)) == 2
 
 
 async def test_endpoints_outlive_their_service(store: Store):

@@ -88,6 +88,7 @@ class Deployment:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    shown: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -167,22 +168,31 @@ class Deployment:
         return Talk(self.start_on_host(client, "python3", "-c", TALK, address, str(port), str(timeout_seconds)))
 
     def ids(self) -> Any:
-        shown = self.run("lab", "show", "--lab", str(self.lab), "--json")
-        assert shown.returncode == 0, shown.stderr
-        return json.loads(shown.stdout)
+        """Return the ids of the lab file as it is now; asking takes most of a second, so it is asked once."""
+        text = self.lab.read_text()
+        if text not in self.shown:
+            shown = self.run("lab", "show", "--lab", str(self.lab), "--json")
+            assert shown.returncode == 0, shown.stderr
+            self.shown[text] = shown.stdout
+        return json.loads(self.shown[text])
 
     def tenant(self, project: str) -> "HttpTenant":
-        ids = self.ids()["projects"][project]
+        return self.tenant_of(project, self.ids()["projects"][project]["project_id"])
+
+    def tenant_of(self, project: str, project_id: str) -> "HttpTenant":
+        """Sign in to a project of this id, as the user that each project has here."""
         user = {"name": f"{project}-admin", "password": f"{project}-password", "domain": {"name": project}}
         identity = {"methods": ["password"], "password": {"user": user}}
-        body = {"auth": {"identity": identity, "scope": {"project": {"id": ids["project_id"]}}}}
+        body = {"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}
         request = urllib.request.Request(
             f"{self.url}/v3/auth/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return HttpTenant(f"{self.url}/v1/{ids['project_id']}", answer.headers["X-Subject-Token"])
+            return HttpTenant(f"{self.url}/v1/{project_id}", answer.headers["X-Subject-Token"])
 
-    def accepted_endpoint(self, address: str = "10.0.0.100", client_port: int = 8080, server_port: int = 80) -> Any:
+    def accepted_endpoint(
+        self, address: str = "10.0.0.100", client_port: int = 8080, server_port: int = 80, **service_options: Any
+    ) -> Any:
         """Publish the backend, connect globex, and wait until the endpoint is accepted."""
         ids, acme, globex = self.ids(), self.tenant("acme"), self.tenant("globex")
         service = acme.send(
@@ -194,6 +204,7 @@ class Deployment:
                 "server_type": "VM",
                 "approval_enabled": False,
                 "ports": [{"client_port": client_port, "server_port": server_port}],
+                **service_options,
             },
         )
         path = f"vpc-endpoint-services/{service['id']}"

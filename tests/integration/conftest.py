@@ -16,7 +16,9 @@ import pytest
 from landbridge import lab as labs
 from landbridge.api.app import create_app
 from landbridge.bootstrap.composing import Parts, ServeOptions, SystemClock, compose, pool_of
+from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.lab_start import store_lab
+from landbridge.bootstrap.traffic_wiring import TrafficParts
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry
@@ -141,7 +143,13 @@ class World:
 
 @contextlib.asynccontextmanager
 async def running(
-    state: Path, driver: MemoryDriver | None = None, *, accept_removals: bool = False, **changes: Any
+    state: Path,
+    driver: MemoryDriver | None = None,
+    *,
+    accept_removals: bool = False,
+    eyes: Eyes = BLIND,
+    traffic: TrafficParts | None = None,
+    **changes: Any,
 ) -> AsyncIterator[World]:
     """Run a server in this process on a state directory, which has the lab if it has a database.
 
@@ -161,7 +169,7 @@ async def running(
         if is_new:
             await store_lab(store, lab, keys.sealing_key)
         options = ServeOptions(state, accept_removals=accept_removals)
-        parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, options)
+        parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, options, eyes=eyes, traffic=traffic)
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)

@@ -281,6 +281,18 @@ class TestEndpoints:
             "enable_whitelist": True,
         }
 
+    def test_an_endpoint_of_a_gateway_service_has_route_tables_in_place_of_a_subnet(self, cloud: Cloud, run: Run):
+        tables = ["rt-1", "rt-2"]
+        cloud.answer("POST", ENDPOINTS, endpoint("creating", service_type="gateway", routetables=tables))
+
+        result = run(
+            *("endpoint", "create", "--service", SERVICE_ID, "--vpc-id", "v2"),
+            *("--route-table", "rt-1", "--route-table", "rt-2"),
+        )
+
+        assert cloud.asked[0].body == {"endpoint_service_id": SERVICE_ID, "vpc_id": "v2", "routetables": tables}
+        assert "rt-1 rt-2" in result.stdout
+
     def test_wait_ends_with_the_address_of_an_accepted_endpoint(self, cloud: Cloud, run: Run):
         cloud.answer("POST", ENDPOINTS, endpoint("creating"))
         cloud.answer("GET", ENDPOINT, endpoint("creating"), endpoint("accepted", ip="10.0.0.9"))

@@ -70,8 +70,10 @@ async def stage(
         acme = await world.login("acme-admin", "acme-password", "acme")
         globex = await world.login("globex-admin", "globex-password", "globex")
         reader = await world.login("acme-reader", "reader-password", "acme")
-        made = await SITUATIONS[request.param](Scene(world, acme, globex))
-        yield Stage(world, {"acme": acme, "globex": globex, "reader": reader}, {**lab_ids(world), **made})
+        hooli = await world.login("hooli-admin", "hooli-password", "hooli")
+        made = await SITUATIONS[request.param](Scene(world, acme, globex, hooli))
+        tenants = {"acme": acme, "globex": globex, "reader": reader, "hooli": hooli}
+        yield Stage(world, tenants, {**lab_ids(world), **made})
 
 
 def lab_ids(world: World) -> Ids:
@@ -82,9 +84,11 @@ def lab_ids(world: World) -> Ids:
         ("subnet", "subnets", "subnet_id"),
         ("port", "hosts", "port_id"),
         ("vip", "vips", "port_id"),
+        ("routetable", "routetables", "routetable_id"),
+        ("public_service", "public_services", "service_id"),
     ]:
         ids |= {f"{kind}:{name}": facts[field] for name, facts in world.ids[plural].items()}
-    return ids
+    return ids | {"public:subnet": world.ids["public"]["subnet_id"]}
 
 
 def filled(value: Any, ids: Ids) -> Any:

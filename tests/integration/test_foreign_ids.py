@@ -41,6 +41,7 @@ BODIES: dict[str, Any] = {
     "change_endpoint_access": {"whitelist": ["10.0.0.0/24"], "enable_whitelist": True},
     "set_endpoint_policy": {"policy_document": {"Version": "1"}},
     "change_endpoint_route_tables": {"routetables": ["{routetable_id}"]},
+    "trace_endpoint": {"from": "10.0.0.10"},
     "create_or_delete_tags": {"action": "create", "tags": [{"key": "k", "value": "v"}]},
     "update_vpc": {"vpc": {"name": "x"}},
     "update_subnet": {"subnet": {"name": "x"}},
@@ -77,6 +78,8 @@ def questions_by_path() -> Iterator[Question]:
         names = re.findall(r"\{(\w+)\}", template.removeprefix(IN_A_PROJECT))
         if not template.startswith(IN_A_PROJECT) or not any(name.endswith("_id") for name in names):
             continue
+        if template.startswith(f"{IN_A_PROJECT}ext/public-services"):
+            continue  # the operator's alone: tenants are refused before anything is looked up
         below = template.removeprefix(IN_A_PROJECT).replace("{resource_type}", "endpoint")
         for method, operation in methods.items():
             # A new operation with a body needs one here, or it would be refused before any id is looked up.
@@ -144,6 +147,7 @@ NEVER_LOOKED_UP = [
     # No interface endpoint has route tables, and no tenant's service is a public one.
     Question("PUT", "vpc-endpoints/<endpoint_id>/routetables", {"routetables": ["{routetable_id}"]}),
     Question("GET", "vpc-endpoint-services/public?id={service_id}"),
+    Question("DELETE", "ext/public-services/{service_id}"),
 ]
 REFUSED = [*questions_by_path(), *IN_BODIES]
 QUESTIONS = [*REFUSED, *IN_FILTERS, *NEVER_LOOKED_UP]

@@ -111,7 +111,7 @@ async def test_a_token_is_asked_about_once_in_the_cache_time(
         (["te_admin"], {"admin"}),
         (["operator", "service"], set()),
     ],
-    ids=str,
+    ids=lambda roles: "+".join(sorted(roles)),
 )
 async def test_keystones_roles_become_ours(
     keystone: Keystone, identity: KeystoneIdentity, account: Account, theirs: list[str], ours: set[str]

@@ -10,6 +10,7 @@ import pytest
 
 from landbridge.dataplane.driver import DriverError
 from landbridge.domain.ids import EndpointId, NicId, ServiceId, SubnetId
+from landbridge.domain.moving import FORMER_BACKENDS_LIMIT
 from landbridge.domain.resources import Endpoint, EndpointService
 from landbridge.drivers.memory import Packet, TcpFlag
 from tests.integration.conftest import Tenant, World
@@ -48,10 +49,12 @@ async def revision(world: World) -> int:
     return (await world.store.read(lambda tx: tx.changes_since(0))).revision
 
 
-def reached(world: World, endpoint: dict, client_port: int, flags: TcpFlag = TcpFlag.SYN) -> tuple[str, int] | None:
+def reached(
+    world: World, endpoint: dict, client_port: int, flags: TcpFlag = TcpFlag.SYN, source_port: int = 50000
+) -> tuple[str, int] | None:
     """Return which backend and port a client's packet gets to."""
     packet = Packet(
-        SubnetId(endpoint["subnet_id"]), CLIENT, 50000, IPv4Address(endpoint["ip"]), client_port, flags=flags
+        SubnetId(endpoint["subnet_id"]), CLIENT, source_port, IPv4Address(endpoint["ip"]), client_port, flags=flags
     )
     delivery = world.driver.network.send(packet)
     return None if delivery is None else (str(delivery.packet.destination), delivery.packet.destination_port)
@@ -272,10 +275,102 @@ async def test_an_lb_service_moves_to_another_port_id_with_its_ports_and_endpoin
     changed = await modify(acme, service, {"port_id": there})
 
     assert (changed["port_id"], changed["status"]) == (there, "available")
-    assert reached(world, endpoint, 8080, TcpFlag.ACK) is None
-    assert reached(world, endpoint, 8080) == ("10.0.0.21", 80)
+    assert reached(world, endpoint, 8080, TcpFlag.ACK) == ("10.0.0.20", 80), "what was open goes on where it was opened"
+    assert reached(world, endpoint, 8080, source_port=50001) == ("10.0.0.21", 80)
     await acme.post(SERVICES, world.service_body(host="web-1"))
     assert await acme.refused("POST", SERVICES, world.service_body(host="web-2")) == (400, "EndPoint.3044")
+
+
+async def transit_address_of(world: World, service: dict, address: str) -> IPv4Address:
+    """Return what stands for a backend address; one that nothing stands for gets a new one."""
+    row = await service_row(world, service)
+    return await world.store.write(lambda tx: tx.claim_target_address(row.pool_id, row.vpc_id, IPv4Address(address)))
+
+
+async def made_backends(world: World, acme: Tenant, count: int) -> list[dict]:
+    """Make ports in a VPC of their own, which can be deleted."""
+    vpc = (await acme.post("vpcs", {"vpc": {"name": "moving", "cidr": "10.7.0.0/16"}}))["vpc"]["id"]
+    subnet = {"vpc_id": vpc, "name": "moving", "cidr": "10.7.0.0/24"}
+    subnet_id = (await acme.post("subnets", {"subnet": subnet}))["subnet"]["id"]
+    bodies = [{"network_id": subnet_id, "name": f"lb-{number}"} for number in range(count)]
+    made = [(await acme.post("ports", {"port": body}))["port"] for body in bodies]
+    return [{"port_id": one["id"], "vpc_id": vpc, "address": one["fixed_ips"][0]["ip_address"]} for one in made]
+
+
+async def on_made_backends(world: World, acme: Tenant, globex: Tenant, count: int) -> tuple[dict, dict, list[dict]]:
+    backends = await made_backends(world, acme, count)
+    where = {"port_id": backends[0]["port_id"], "vpc_id": backends[0]["vpc_id"]}
+    return *await connected(world, acme, globex, server_type="LB", **where), backends
+
+
+async def test_the_connections_of_the_oldest_of_too_many_places_are_cut_and_its_transit_address_is_free(
+    world: World, acme: Tenant, globex: Tenant
+):
+    count = FORMER_BACKENDS_LIMIT + 2
+    service, endpoint, backends = await on_made_backends(world, acme, globex, count)
+    first = (await service_row(world, service)).backend.transit_address
+    for number, backend in enumerate(backends):
+        await modify(acme, service, {"port_id": backend["port_id"]})
+        assert reached(world, endpoint, 8080, source_port=50000 + number) == (backend["address"], 80)
+
+    still_open = [reached(world, endpoint, 8080, TcpFlag.ACK, source_port=50000 + number) for number in range(count)]
+
+    assert still_open == [None, *((backend["address"], 80) for backend in backends[1:])]
+    assert len((await service_row(world, service)).former_backends) == FORMER_BACKENDS_LIMIT
+    assert await transit_address_of(world, service, backends[0]["address"]) != first
+
+
+async def test_a_place_that_the_data_plane_has_not_let_go_of_keeps_its_transit_address(
+    world: World, acme: Tenant, globex: Tenant
+):
+    service, endpoint, backends = await on_made_backends(world, acme, globex, 2)
+    await modify(acme, service, {"port_id": backends[1]["port_id"]})
+    former = (await service_row(world, service)).former_backends[0].transit_address
+    world.driver.fail_on(endpoint["id"], DriverError("busy"))
+
+    assert (await acme.call("DELETE", f"ports/{backends[0]['port_id']}")).status_code == 204
+
+    assert (await service_row(world, service)).former_backends == ()
+    assert await transit_address_of(world, service, backends[0]["address"]) == former
+    world.driver.fail_on(endpoint["id"], None)
+    for _ in range(500):
+        if not await world.store.read(lambda tx: tx.services_that_left_targets()):
+            break
+        await asyncio.sleep(0.01)
+    assert await transit_address_of(world, service, backends[0]["address"]) != former
+
+
+async def test_deleting_the_port_of_a_former_backend_ends_the_connections_there_and_no_others(
+    world: World, acme: Tenant, globex: Tenant
+):
+    service, endpoint, backends = await on_made_backends(world, acme, globex, 2)
+    assert reached(world, endpoint, 8080) == (backends[0]["address"], 80)
+    await modify(acme, service, {"port_id": backends[1]["port_id"]})
+    assert reached(world, endpoint, 8080, source_port=50001) == (backends[1]["address"], 80)
+
+    assert (await acme.call("DELETE", f"ports/{backends[1]['port_id']}")).status_code == 409
+    assert (await acme.call("DELETE", f"ports/{backends[0]['port_id']}")).status_code == 204
+
+    for _ in range(500):
+        if reached(world, endpoint, 8080, TcpFlag.ACK) is None:
+            break
+        await asyncio.sleep(0.01)
+    assert reached(world, endpoint, 8080, TcpFlag.ACK) is None
+    assert reached(world, endpoint, 8080, TcpFlag.ACK, source_port=50001) == (backends[1]["address"], 80)
+
+
+async def test_a_service_that_comes_back_has_the_connections_that_it_left_there(
+    world: World, acme: Tenant, globex: Tenant
+):
+    service, endpoint, backends = await on_made_backends(world, acme, globex, 2)
+    for number, backend in enumerate([*backends, backends[0]]):
+        await modify(acme, service, {"port_id": backend["port_id"]})
+        assert reached(world, endpoint, 8080, source_port=50000 + number) == (backend["address"], 80)
+
+    still_open = [reached(world, endpoint, 8080, TcpFlag.ACK, source_port=50000 + number) for number in range(3)]
+
+    assert still_open == [(backends[number]["address"], 80) for number in (0, 1, 0)]
+    assert len((await service_row(world, service)).former_backends) == 1
 
 
 async def test_a_vip_service_moves_to_another_virtual_ip(world: World, acme: Tenant, globex: Tenant):

@@ -13,6 +13,7 @@ from landbridge.control.network_protocols import Unwired
 from landbridge.control.network_rules import check_room
 from landbridge.control.networks import NewSubnet, NewVpc
 from landbridge.control.nics import NewNic, Nics
+from landbridge.control.settlements import Wakeups
 from landbridge.dataplane.fabric import Host
 from landbridge.directory.lab_contents import replace_contents
 from landbridge.domain.errors import OperatorError
@@ -556,7 +557,7 @@ async def a_subnet(world: World) -> SubnetId:
 
 
 def nics_with(store: SqliteStore, wiring: BrokenWiring, world: World) -> Nics:
-    return Nics(store, _Ids(), wiring, asyncio.Lock(), world.parts.api.region)
+    return Nics(store, world.parts.api.clock, _Ids(), Wakeups(), wiring, asyncio.Lock(), world.parts.api.region)
 
 
 class _Ids:

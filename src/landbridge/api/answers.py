@@ -9,7 +9,7 @@ from pydantic import Field
 
 from landbridge.api.answer_fields import Absent, Address, Answer, Code, Id, Moment, ProjectId, TcpPort
 from landbridge.domain.lifecycle import EndpointStatus, ServiceStatus
-from landbridge.domain.resources import PermissionType, QuotaType, ServerType, TcpProxy
+from landbridge.domain.resources import PermissionType, QuotaType, ServerType, ServiceType, TcpProxy
 
 
 class Port(Answer):
@@ -37,14 +37,14 @@ class Failed(Answer):
 
 
 class ServiceAnswer(Answer):
-    """An endpoint service (contract 4.4)."""
+    """An endpoint service (contract 4.4). One of type gateway has neither port_id nor server_type."""
 
     id: Id
-    port_id: Id
+    port_id: Id | Absent = None
     vip_port_id: Id | Absent = None
     service_name: str
-    service_type: Literal["interface"]
-    server_type: ServerType
+    service_type: ServiceType
+    server_type: ServerType | Absent = None
     vpc_id: Id
     pool_id: Id
     approval_enabled: bool
@@ -84,7 +84,7 @@ class PublicService(Answer):
     id: Id
     owner: str
     service_name: str
-    service_type: Literal["interface"]
+    service_type: ServiceType
     created_at: Moment
     is_charge: Literal[False]
     enable_policy: bool
@@ -102,7 +102,7 @@ class DescribedService(Answer):
 
     id: Id
     service_name: str
-    service_type: Literal["interface"]
+    service_type: ServiceType
     created_at: Moment
     is_charge: Literal[False]
     public_border_group: Literal["center"]
@@ -110,10 +110,10 @@ class DescribedService(Answer):
 
 
 class EndpointAnswer(Answer):
-    """An endpoint (contract 4.5)."""
+    """An endpoint (contract 4.5). One of type gateway has route tables in place of subnet_id and ip."""
 
     id: Id
-    service_type: Literal["interface"]
+    service_type: ServiceType
     status: EndpointStatus
     ip: Address | Absent = None
     active_status: list[Literal["active"]]
@@ -125,7 +125,7 @@ class EndpointAnswer(Answer):
     enable_dns: bool
     dns_names: list[str] | Absent = None
     vpc_id: Id
-    subnet_id: Id
+    subnet_id: Id | Absent = None
     project_id: ProjectId
     created_at: Moment
     updated_at: Moment
@@ -135,6 +135,7 @@ class EndpointAnswer(Answer):
     routetables: list[str] | Absent = None
     description: str
     policy_document: dict[str, Any] | Absent = None
+    policy_statement: list[dict[str, Any]] | Absent = None
     endpoint_pool_id: Id
     public_border_group: Literal["center"]
     error: list[Failed]

@@ -4,6 +4,7 @@ Every answer carries its request id; every failure has the contract's shape, wha
 `UserError` is logged in full under the request id and shown as an internal fault. HEAD is GET without the body.
 """
 
+import contextlib
 import ipaddress
 import re
 import secrets
@@ -28,20 +29,32 @@ from landbridge.api.problems import (
 )
 from landbridge.api.routes import (
     connections,
+    cut_off,
     description,
     endpoint_services,
     endpoints,
+    health,
     identity,
     networks,
     permissions,
     ports,
+    public_services,
     quotas,
     route_tables,
     tags,
+    trace,
+    traffic,
     versions,
 )
 from landbridge.api.services import Api
-from landbridge.domain.errors import BodyTooLarge, MethodNotAllowed, RouteNotFound, TooManyRequests, UserError
+from landbridge.domain.errors import (
+    BodyTooLarge,
+    MethodNotAllowed,
+    RouteNotFound,
+    TooManyRequests,
+    TrafficUnavailable,
+    UserError,
+)
 
 _OF_VPC_API = re.compile(r"/v1/[^/]+/(vpcs|subnets|ports|routetables)(/|$)")
 _SIGNS_OF_A_PROXY = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
@@ -98,6 +111,11 @@ def routed_app() -> FastAPI:
     app.include_router(networks.router)
     app.include_router(ports.router)
     app.include_router(route_tables.router)
+    app.include_router(public_services.router)
+    app.include_router(health.router)
+    app.include_router(trace.router)
+    app.include_router(cut_off.router)
+    app.include_router(traffic.router)
     app.include_router(description.router)
     app.include_router(_operators)
     # After all whose paths begin with a word: the first part of its paths is a variable.
@@ -198,6 +216,8 @@ async def show_metrics(request: Request) -> Response:
     """Show metrics to whoever asks from this machine; tenants elsewhere see no such path."""
     if not _is_from_this_machine(request):
         raise RouteNotFound("there is no such path")
+    with contextlib.suppress(TrafficUnavailable):  # then traffic shows as it was at the last look
+        await request.app.state.api.traffic.measure()
     return Response(request.app.state.observer.metrics_text(), media_type="text/plain; version=0.0.4")
 
 

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 
 from landbridge.api.limits import address_subject, payer_of_signature, payer_of_token, signature_subject
 from landbridge.api.operations import action_of
-from landbridge.api.policy import allows
+from landbridge.api.policy import allows, least_role
 from landbridge.api.requests import read_body
 from landbridge.api.services import Api
 from landbridge.control.accounts import (
@@ -54,7 +54,7 @@ async def caller_of(request: Request, project_id: str, api: ApiDep) -> Caller:
         raise InvalidProjectId("the project id in the path must be 1 to 64 letters, digits, hyphens and underscores")
     caller = await _authenticate(request, project_id, api)
     if not allows(action, caller.roles):
-        raise Forbidden(f"none of the caller's roles allows {action}: ask for the role member")
+        raise Forbidden(f"none of the caller's roles allows {action}: ask for the role {least_role(action)}")
     return caller
 
 

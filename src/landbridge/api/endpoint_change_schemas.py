@@ -8,9 +8,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
-from landbridge.api.body_fields import IdText
+from landbridge.api.body_fields import IdText, shown
 from landbridge.api.requests import parse
-from landbridge.domain.errors import InvalidWhitelist, UserError
+from landbridge.api.schemas import route_table_ids
+from landbridge.domain.errors import InvalidRouteTableId, InvalidWhitelist, UserError
+from landbridge.domain.ids import RouteTableId
+from landbridge.domain.policies import STATEMENT_LIMIT
 
 
 class _Body(BaseModel):
@@ -36,12 +39,25 @@ def access_change(document: Mapping[str, object]) -> tuple[list[str] | None, boo
 
 
 class PolicyBody(_Body):
-    """The policy of an endpoint (contract 3.24). `policy_statement` is for gateway endpoints: there are none."""
+    """The policy of an endpoint (contract 3.24): one of the two; `policy_statement` is for gateway endpoints."""
 
-    policy_document: Annotated[object, Field(json_schema_extra={"type": "object", "minProperties": 1})]
+    policy_document: Annotated[object, Field(json_schema_extra={"type": "object", "minProperties": 1})] = None
+    policy_statement: Annotated[
+        object, Field(json_schema_extra={"type": "array", "minItems": 1, "maxItems": STATEMENT_LIMIT})
+    ] = None
 
 
 class RouteTablesBody(_Body):
     """The route tables of a gateway endpoint (contract 3.26)."""
 
-    routetables: list[IdText]
+    routetables: Annotated[list[IdText], shown(minItems=1)]
+
+
+def wanted_route_tables(document: Mapping[str, object]) -> list[RouteTableId]:
+    """Return the ids of the route tables that a gateway endpoint is to have.
+
+    Raises:
+        InvalidRouteTableId: absent, no list, or one is no UUID.
+    """
+    body = parse(RouteTablesBody, document, {"routetables": InvalidRouteTableId})
+    return route_table_ids(body.routetables)

@@ -113,8 +113,9 @@ def listed_route_table_body(shown: ShownRouteTable) -> Json:
 
 
 def route_table_body(shown: ShownRouteTable) -> Json:
-    """Return a route table with its custom routes."""
-    return {**listed_route_table_body(shown), "routes": [_route(route) for route in shown.table.routes]}
+    """Return a route table with its custom routes, and those that gateway endpoints have put into it."""
+    routes = (*shown.table.routes, *shown.endpoint_routes)
+    return {**listed_route_table_body(shown), "routes": [_route(route) for route in routes]}
 
 
 def _route(route: Route) -> Json:

@@ -39,6 +39,7 @@ _TAGS: Final = {
     "quotas": "How many services and endpoints a project may have.",
     "networks": "VPCs, subnets, ports and route tables of the built-in directory.",
     "tags": "Labels of services and endpoints, and what is found by them.",
+    "diagnosis": "Whether backends take connections, and what happens to one on its way: an extension of the contract.",
     "versions": "Which versions of the VPCEP API there are.",
 }
 _SECURITY_SCHEMES: Final[Json] = {

@@ -11,6 +11,7 @@ READER, MEMBER, ADMIN, OPERATOR = "reader", "member", "admin", "operator"
 
 _LOOK = frozenset({READER, MEMBER, ADMIN, OPERATOR})
 _CHANGE = frozenset({MEMBER, ADMIN, OPERATOR})
+_OPERATE = frozenset({OPERATOR})
 
 PUBLIC = "public"
 """What a route says that needs no role in a project: versions, sign-in, the API's own description."""
@@ -39,6 +40,16 @@ POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
         "vpcep:tags:list": _LOOK,
         "vpcep:tags:update": _CHANGE,
         "vpcep:resource:list": _LOOK,
+        "vpcep:ext:publicServices:create": _OPERATE,
+        "vpcep:ext:publicServices:list": _OPERATE,
+        "vpcep:ext:publicServices:delete": _OPERATE,
+        "vpcep:ext:cutOffs:get": _LOOK,
+        "vpcep:ext:cutOffs:update": _CHANGE,
+        "vpcep:ext:traffic:get": _LOOK,
+        "vpcep:ext:connections:list": _LOOK,
+        "vpcep:ext:who:get": _LOOK,
+        "vpcep:ext:health:get": _LOOK,
+        "vpcep:ext:trace:get": _LOOK,
         "vpc:vpcs:create": _CHANGE,
         "vpc:vpcs:list": _LOOK,
         "vpc:vpcs:get": _LOOK,
@@ -61,6 +72,11 @@ POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
         "vpc:routeTables:delete": _CHANGE,
     }
 )
+
+
+def least_role(action: str) -> str:
+    """Return the role to ask for where none allows an action."""
+    return next((role for role in (READER, MEMBER, OPERATOR) if allows(action, {role})), OPERATOR)
 
 
 def allows(action: str, roles: Collection[str]) -> bool:

@@ -7,10 +7,20 @@ from typing import Any
 from landbridge.api.problems import failure_items
 from landbridge.control.endpoints import CUT_SECONDS
 from landbridge.control.quotas import Quota
+from landbridge.domain.draining import cut_due_since
 from landbridge.domain.errors import CutOverdue
 from landbridge.domain.lifecycle import EndpointStatus, endpoint_status, service_status, shows_address
 from landbridge.domain.naming import endpoint_dns_name
-from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, ServerType, Tag
+from landbridge.domain.resources import (
+    Backend,
+    Endpoint,
+    EndpointService,
+    Failure,
+    Permission,
+    ServerType,
+    ServiceType,
+    Tag,
+)
 
 Json = dict[str, Any]
 
@@ -25,13 +35,10 @@ def moment(at: datetime) -> str:
 
 def service_body(service: EndpointService, connection_count: int) -> Json:
     """Return a service object, the union that list, show and create use (contract 4.4)."""
-    backend = service.backend
     body: Json = {
         "id": service.id,
-        "port_id": backend.nic_id,
         "service_name": service.name,
-        "service_type": "interface",
-        "server_type": backend.server_type.value,
+        "service_type": service.service_type.value,
         "vpc_id": service.vpc_id,
         "pool_id": service.pool_id,
         "approval_enabled": service.approval_enabled,
@@ -58,8 +65,11 @@ def service_body(service: EndpointService, connection_count: int) -> Json:
         "public_border_group": BORDER_GROUP,
         "error": failure_items([service.last_error] if service.last_error else []),
     }
-    if backend.server_type is ServerType.VIP:
-        body["vip_port_id"] = backend.vip_nic_id or backend.nic_id
+    backend = service.backend
+    if isinstance(backend, Backend):
+        body |= {"port_id": backend.nic_id, "server_type": backend.server_type.value}
+        if backend.server_type is ServerType.VIP:
+            body["vip_port_id"] = backend.vip_nic_id or backend.nic_id
     return body
 
 
@@ -83,7 +93,7 @@ def public_service_body(service: EndpointService) -> Json:
         "id": service.id,
         "owner": service.public_owner or "",
         "service_name": service.name,
-        "service_type": "interface",
+        "service_type": service.service_type.value,
         "created_at": moment(service.created_at),
         "is_charge": False,
         "enable_policy": service.enable_policy,
@@ -95,7 +105,7 @@ def described_service_body(service: EndpointService) -> Json:
     return {
         "id": service.id,
         "service_name": service.name,
-        "service_type": "interface",
+        "service_type": service.service_type.value,
         "created_at": moment(service.created_at),
         "is_charge": False,
         "public_border_group": BORDER_GROUP,
@@ -107,7 +117,7 @@ def endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: st
     """Return an endpoint object (contract 4.5)."""
     body: Json = {
         "id": endpoint.id,
-        "service_type": "interface",
+        "service_type": endpoint.service_type.value,
         "status": endpoint_status(endpoint).value,
         "active_status": ["active"],
         "enable_status": "enable",
@@ -117,25 +127,28 @@ def endpoint_body(endpoint: Endpoint, now: datetime, region: str, dns_domain: st
         "marker_id": endpoint.marker,
         "enable_dns": endpoint.enable_dns,
         "vpc_id": endpoint.vpc_id,
-        "subnet_id": endpoint.subnet_id,
         "project_id": endpoint.project_id,
         "created_at": moment(endpoint.created_at),
         "updated_at": moment(endpoint.updated_at),
         "tags": _tags(endpoint.tags),
         "whitelist": [_whitelist_entry(str(network)) for network in endpoint.whitelist],
         "enable_whitelist": endpoint.enable_whitelist,
-        "routetables": [],
+        "routetables": list(endpoint.route_table_ids),
         "description": endpoint.description,
         "endpoint_pool_id": endpoint.pool_id,
         "public_border_group": BORDER_GROUP,
         "error": failure_items(_failures(endpoint, now)),
     }
-    if shows_address(endpoint):
+    is_interface = endpoint.service_type is ServiceType.INTERFACE
+    if is_interface:
+        body["subnet_id"] = endpoint.subnet_id
+    if is_interface and shows_address(endpoint):
         body["ip"] = str(endpoint.address)
-    if endpoint.enable_dns and endpoint_status(endpoint) is EndpointStatus.ACCEPTED:
+    if is_interface and endpoint.enable_dns and endpoint_status(endpoint) is EndpointStatus.ACCEPTED:
         body["dns_names"] = [endpoint_dns_name(endpoint.id, region, dns_domain)]
     if endpoint.policy_document is not None:
-        body["policy_document"] = json.loads(endpoint.policy_document)
+        policy = json.loads(endpoint.policy_document)
+        body["policy_statement" if isinstance(policy, list) else "policy_document"] = policy
     return body
 
 
@@ -178,8 +191,8 @@ def permission_body(permission: Permission) -> Json:
 
 def _failures(endpoint: Endpoint, now: datetime) -> list[Failure]:
     failures = [endpoint.last_error] if endpoint.last_error else []
-    asked_at = endpoint.cut_requested_at
-    if asked_at is not None and now - asked_at >= timedelta(seconds=CUT_SECONDS):
+    due_since = cut_due_since(endpoint, now)
+    if due_since is not None and now - due_since >= timedelta(seconds=CUT_SECONDS):
         failures.append(
             Failure(CutOverdue.slug, "the data plane has not confirmed the cut yet; it is tried again by itself")
         )

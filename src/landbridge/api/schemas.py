@@ -17,7 +17,7 @@ from landbridge.domain.errors import (
     InvalidEnableDns,
     InvalidEndpointAddress,
     InvalidParameter,
-    InvalidPolicy,
+    InvalidRouteTableId,
     InvalidServiceId,
     InvalidSpecification,
     InvalidSubnetId,
@@ -28,7 +28,8 @@ from landbridge.domain.errors import (
     MissingVpcId,
     UserError,
 )
-from landbridge.domain.ids import ServiceId, SubnetId, VpcId, is_uuid
+from landbridge.domain.ids import RouteTableId, ServiceId, SubnetId, VpcId, is_uuid
+from landbridge.domain.policies import STATEMENT_LIMIT
 from landbridge.domain.resources import Tag
 
 
@@ -58,7 +59,7 @@ TAG_ERRORS: Mapping[str, type[UserError]] = {"tags.key": EmptyTag, "tags.value":
 class EndpointBody(Body):
     """A new endpoint (contract 3.19)."""
 
-    model_config = ConfigDict(json_schema_extra={"required": ["endpoint_service_id", "vpc_id", "subnet_id"]})
+    model_config = ConfigDict(json_schema_extra={"required": ["endpoint_service_id", "vpc_id"]})
 
     endpoint_service_id: IdText | None = None
     vpc_id: IdText | None = None
@@ -70,7 +71,8 @@ class EndpointBody(Body):
     description: Description | None = None
     specification_name: Annotated[StrictStr, shown(enum=["default"])] | None = None
     tags: Tags = Field(default_factory=list[TagBody])
-    policy_statement: Annotated[object, Field(json_schema_extra={"type": "array", "maxItems": 0})] = None
+    routetables: Annotated[list[IdText], BeforeValidator(_list_or_empty)] = Field(default_factory=list[str])
+    policy_statement: Annotated[object, Field(json_schema_extra={"type": "array", "maxItems": STATEMENT_LIMIT})] = None
     policy_document: Annotated[object, Field(json_schema_extra={"type": "object"})] = None
     ip_version: Annotated[StrictStr, shown(enum=["ipv4"])] | None = None
     ipv6_address: Annotated[StrictStr, shown(maxLength=0)] | None = None
@@ -84,6 +86,7 @@ _ENDPOINT_ERRORS: Mapping[str, type[UserError]] = {
     "enable_dns": InvalidEnableDns,
     "whitelist": InvalidWhitelist,
     "specification_name": InvalidSpecification,
+    "routetables": InvalidRouteTableId,
     **TAG_ERRORS,
 }
 
@@ -95,8 +98,6 @@ def new_endpoint(document: Mapping[str, object]) -> NewEndpoint:
         raise MissingServiceId("endpoint_service_id is missing: give the id of the endpoint service")
     if not body.vpc_id:
         raise MissingVpcId("vpc_id is missing: give the id of the consumer's VPC")
-    if body.policy_statement:
-        raise InvalidPolicy("policy_statement is for gateway services: give policy_document")
     if (body.ip_version or "ipv4") != "ipv4" or body.ipv6_address:
         raise InvalidParameter("endpoints have IPv4 addresses only: leave ipv6_address out, and ip_version too")
     return NewEndpoint(
@@ -111,7 +112,18 @@ def new_endpoint(document: Mapping[str, object]) -> NewEndpoint:
         tags=resource_tags(body.tags),
         specification=body.specification_name or "default",
         policy_document=body.policy_document or None,
+        policy_statement=body.policy_statement or None,
+        route_table_ids=route_table_ids(body.routetables),
     )
+
+
+def route_table_ids(texts: list[str]) -> list[RouteTableId]:
+    """Return ids of route tables in small letters.
+
+    Raises:
+        InvalidRouteTableId: one is no UUID.
+    """
+    return [RouteTableId(checked_uuid(text, "routetables", InvalidRouteTableId)) for text in texts]
 
 
 def resource_tags(tags: list[TagBody]) -> list[Tag]:

@@ -22,15 +22,18 @@ from landbridge.api.body_fields import (
 from landbridge.api.requests import parse
 from landbridge.api.schemas import TAG_ERRORS, Body, TagBody, Tags, checked_uuid, resource_tags
 from landbridge.control.endpoint_services import NewService
+from landbridge.control.publishing import DEFAULT_OWNER, NewPublicService
 from landbridge.control.service_changes import ServiceChange
 from landbridge.domain.errors import (
     InvalidClientPort,
+    InvalidNetworks,
     InvalidParameter,
     InvalidPortId,
     InvalidProtocol,
     InvalidServerPort,
     InvalidServerType,
     InvalidServiceName,
+    InvalidSubnetId,
     InvalidVipPortId,
     InvalidVpcId,
     IpNotAllowed,
@@ -39,8 +42,10 @@ from landbridge.domain.errors import (
     IpWithVipPortId,
     UserError,
 )
-from landbridge.domain.ids import NicId, VpcId
-from landbridge.domain.resources import PortMapping, ServerType, TcpProxy
+from landbridge.domain.gateways import NETWORK_LIMIT
+from landbridge.domain.ids import NicId, SubnetId, VpcId
+from landbridge.domain.naming import NAME_LIMIT
+from landbridge.domain.resources import PortMapping, ServerType, ServiceType, TcpProxy
 from landbridge.domain.validation import PORT_MAPPING_LIMIT
 
 
@@ -103,6 +108,47 @@ def new_service(document: Mapping[str, object]) -> NewService:
         tcp_proxy=_tcp_proxy(body.tcp_proxy) or TcpProxy.CLOSE,
         description=body.description or "",
         tags=resource_tags(body.tags),
+        enable_policy=bool(body.enable_policy),
+    )
+
+
+class PublicServiceBody(Body):
+    """A service that the operator offers to everybody: with cidrs and subnet_id, or with port_id and ports."""
+
+    service_name: Annotated[StrictStr, shown(maxLength=NAME_LIMIT, examples=["com.example.lab-1.obs"])]
+    service_type: Annotated[StrictStr, shown(enum=[*ServiceType])] | None = None
+    owner: Annotated[StrictStr, shown(minLength=1, maxLength=64)] | None = None
+    enable_policy: StrictBool | None = None
+    cidrs: Annotated[list[StrictStr], shown(maxItems=NETWORK_LIMIT, examples=[["100.125.0.0/16"]])] | None = None
+    subnet_id: IdText | None = None
+    port_id: IdText | None = None
+    vip_port_id: IdText | None = None
+    server_type: ServerTypeText | None = None
+    ports: Annotated[list[PortBody], shown(maxItems=PORT_MAPPING_LIMIT)] | None = None
+    tcp_proxy: TcpProxyText | None = None
+
+
+def new_public_service(document: Mapping[str, object]) -> NewPublicService:
+    """Return what the operator wants to publish."""
+    errors = {**_SERVICE_ERRORS, "cidrs": InvalidNetworks, "subnet_id": InvalidSubnetId}
+    body = parse(PublicServiceBody, document, errors)
+    service_type = (body.service_type or ServiceType.INTERFACE).lower()
+    if service_type not in set(ServiceType):
+        raise InvalidParameter("service_type must be interface or gateway")
+    server_type = (body.server_type or ServerType.VM).upper()
+    if server_type not in ServerType.__members__:
+        raise InvalidServerType("server_type must be VM, VIP or LB")
+    return NewPublicService(
+        name=body.service_name,
+        owner=body.owner or DEFAULT_OWNER,
+        service_type=ServiceType(service_type),
+        networks=body.cidrs or (),
+        subnet_id=SubnetId(checked_uuid(body.subnet_id, "subnet_id", InvalidSubnetId)) if body.subnet_id else None,
+        port_id=_nic_id(body.port_id, "port_id", InvalidPortId),
+        vip_port_id=_nic_id(body.vip_port_id, "vip_port_id", InvalidVipPortId),
+        server_type=ServerType(server_type),
+        ports=_mappings(body.ports or ()),
+        tcp_proxy=_tcp_proxy(body.tcp_proxy) or TcpProxy.CLOSE,
         enable_policy=bool(body.enable_policy),
     )
 

@@ -4,17 +4,22 @@ from dataclasses import dataclass
 
 from landbridge.api.limits import RequestLimits
 from landbridge.control.connections import Connections
+from landbridge.control.cut_offs import CutOffChoices
 from landbridge.control.endpoint_changes import EndpointChanges
 from landbridge.control.endpoint_services import EndpointServices
 from landbridge.control.endpoints import Endpoints
+from landbridge.control.health import HealthChecks
 from landbridge.control.networks import Networks
 from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
 from landbridge.control.protocols import Clock, Identity, TokenIssuer
+from landbridge.control.publishing import PublicServices
 from landbridge.control.quotas import Quotas
 from landbridge.control.route_tables import RouteTables
 from landbridge.control.service_changes import ServiceChanges
 from landbridge.control.tagging import Tagging
+from landbridge.control.tracing import Tracing
+from landbridge.control.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,13 @@ class Api:
     endpoint_changes: EndpointChanges
     connections: Connections
     permissions: Permissions
+    cut_offs: CutOffChoices
     networks: Networks
     nics: Nics
     route_tables: RouteTables
     quotas: Quotas
     tagging: Tagging
+    public_services: PublicServices
+    traffic: Traffic
+    health: HealthChecks
+    tracing: Tracing

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,22 +11,32 @@ from pathlib import Path
 
 from landbridge.api.limits import RequestLimits
 from landbridge.api.services import Api
+from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.identities import ChosenIdentity, choose_identity
+from landbridge.bootstrap.traffic_wiring import TrafficParts, no_traffic
 from landbridge.control.connections import Connections
+from landbridge.control.cut_offs import CutOffChoices
 from landbridge.control.endpoint_changes import EndpointChanges
 from landbridge.control.endpoint_services import EndpointServices
 from landbridge.control.endpoints import Endpoints
+from landbridge.control.gateway_following import FollowingGateways
+from landbridge.control.health import HealthChecks
 from landbridge.control.network_protocols import NetworkWiring, Unwired
 from landbridge.control.networks import Networks
 from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
 from landbridge.control.protocols import Store
+from landbridge.control.publishing import PublicServices
 from landbridge.control.quotas import Quotas
 from landbridge.control.reconciler import Reconciler
 from landbridge.control.route_tables import RouteTables
 from landbridge.control.service_changes import ServiceChanges
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.control.tagging import Tagging
+from landbridge.control.tracing import Counting, Tracing
+from landbridge.control.traffic import Traffic
+from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
+from landbridge.dataplane.compile import Terms
 from landbridge.dataplane.driver import Driver
 from landbridge.directory.builtin import BuiltinDirectory
 from landbridge.domain.ids import PoolId
@@ -64,6 +75,8 @@ class ServeOptions:
     lab_file: Path | None = None
     keep_lab: bool = False
     accept_removals: bool = False
+    config: Path | None = None
+    """The settings file, for reading parts of it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ class Parts:
     api: Api
     reconciler: Reconciler
     identity: ChosenIdentity
+    health: HealthChecks
 
 
 def pool_of(region: str) -> PoolId:
@@ -90,12 +104,16 @@ def compose(
     telemetry: Telemetry,
     options: ServeOptions,
     wiring: NetworkWiring | None = None,
+    eyes: Eyes = BLIND,
+    traffic: TrafficParts | None = None,
+    bridged: Callable[[], Bridged] = lambda: NO_BRIDGES,
 ) -> Parts:
     """Put use cases, identity and the loop on top of a store and a driver."""
     clock, ids = SystemClock(), RandomIds()
     wakeups, settlements = Wakeups(), Settlements()
     directory = BuiltinDirectory(store)
     wiring, turn = wiring or Unwired(), asyncio.Lock()
+    seen = traffic or no_traffic(clock, driver_thread)
     pool_id = pool_of(settings.region)
     reconciler = Reconciler(
         store,
@@ -108,6 +126,8 @@ def compose(
         random.random,
         settings.sweep_interval_seconds,
         options.accept_removals,
+        bridged,
+        settings.connections_per_endpoint,
     )
     quotas = Quotas(
         store,
@@ -115,6 +135,16 @@ def compose(
             QuotaType.ENDPOINT_SERVICE: settings.quota_endpoint_services,
             QuotaType.ENDPOINT: settings.quota_endpoints,
         },
+    )
+    gateways = FollowingGateways(store, clock, wakeups, settlements, telemetry)
+    health = HealthChecks(
+        store,
+        eyes.prober,
+        clock,
+        telemetry,
+        random.random,
+        settings.health_interval_seconds,
+        settings.health_probes,
     )
     chosen = choose_identity(settings, store, keys, clock, ids, telemetry)
     api = Api(
@@ -135,14 +165,28 @@ def compose(
         ),
         endpoint_changes=EndpointChanges(store, clock, wakeups, settlements, telemetry, settings.whitelist_limit),
         connections=Connections(store, clock, wakeups, settlements, telemetry),
-        permissions=Permissions(store, clock, ids),
-        networks=Networks(store, clock, ids, wiring, turn),
-        nics=Nics(store, ids, wiring, turn, settings.region),
-        route_tables=RouteTables(store, clock, ids),
+        permissions=Permissions(store, clock, ids, wakeups, settlements, telemetry),
+        cut_offs=CutOffChoices(store),
+        networks=Networks(store, clock, ids, wiring, turn, gateways),
+        nics=Nics(store, clock, ids, wakeups, wiring, turn, settings.region),
+        route_tables=RouteTables(store, clock, ids, gateways),
         quotas=quotas,
         tagging=Tagging(store, MODERN_TAGS if settings.tag_limits == "modern" else STANDARD_TAGS),
+        public_services=PublicServices(store, directory, clock, ids, wakeups, pool_id),
+        traffic=Traffic(store, clock, seen.source, seen.thread, seen.flows, telemetry, seen.proxied),
+        health=health,
+        tracing=Tracing(
+            store,
+            health,
+            driver.capabilities,
+            eyes.kernel,
+            driver_thread,
+            bridged,
+            lambda: Terms(clock.now(), settings.connections_per_endpoint),
+            Counting(seen.source, seen.thread),
+        ),
     )
-    return Parts(api, reconciler, chosen)
+    return Parts(api, reconciler, chosen, health)
 
 
 def _request_limits(settings: Settings, telemetry: Telemetry, *, is_lab: bool) -> RequestLimits:

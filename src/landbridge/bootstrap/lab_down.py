@@ -5,7 +5,9 @@ A server that is ended in order does this itself; `landbridge lab down` does it 
 
 from pathlib import Path
 
+from landbridge.bootstrap.engines import stop_proxy
 from landbridge.drivers.linux import user_namespace
+from landbridge.drivers.linux.attaching import remove_ports
 from landbridge.drivers.linux.lab_network import LabNetwork
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.state import StateDirectory, forget_instance, open_state
@@ -13,6 +15,10 @@ from landbridge.state import StateDirectory, forget_instance, open_state
 
 def take_down_lab(state: StateDirectory, namespaces: Namespaces) -> None:
     """Remove every network of the state directory's lab, the edges and what they carry included."""
+    # First: a proxy would keep the edges alive that it listens in.
+    stop_proxy(state.path)
+    if user_namespace.is_privileged():
+        remove_ports(namespaces, state.instance())
     LabNetwork(namespaces, state.instance()).remove_all()
     state.forget_lab()
     if user_namespace.is_privileged():

@@ -1,10 +1,13 @@
 """Fill the database from a lab file, and say what is to be wired."""
 
+from dataclasses import replace
+
 from landbridge import lab as labs
 from landbridge.bootstrap.composing import SystemClock, pool_of
 from landbridge.control.protocols import Store, WriteTransaction
 from landbridge.control.public_services import publish
 from landbridge.control.quotas import replace_quotas
+from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
 from landbridge.dataplane.fabric import Fabric, with_made_networks
 from landbridge.directory.builtin import replace_contents
 from landbridge.identity.provisioning import NewProject, NewUser, provision
@@ -43,7 +46,12 @@ async def store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
     await store.write(lambda tx: replace_quotas(tx, labs.quotas(lab)))
 
 
-async def whole_fabric(store: Store, lab: labs.Lab) -> Fabric:
-    """Return what is to be wired: what the lab file describes, and what was made through the VPC API."""
+async def whole_fabric(store: Store, lab: labs.Lab, bridged: Bridged = NO_BRIDGES) -> Fabric:
+    """Return what is to be wired: what the lab file describes, and what was made through the VPC API.
+
+    Subnets that existing bridges carry have hosts of their own, and are left out.
+    """
     subnets, nics = await store.read(lambda tx: (tx.subnets(), tx.nics()))
-    return with_made_networks(labs.fabric(lab), subnets, nics)
+    fabric = with_made_networks(labs.fabric(lab), subnets, nics)
+    ours = tuple(subnet for subnet in fabric.subnets if subnet.attachment.subnet_id not in bridged)
+    return replace(fabric, subnets=ours)

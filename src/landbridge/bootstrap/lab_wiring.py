@@ -27,11 +27,19 @@ _FAILURES = (OSError, NftError, NftUnavailable, NamespaceTaken, NoSuchNamespace,
 class LabWiring:
     """The lab of this server (`control.network_protocols.NetworkWiring`)."""
 
-    def __init__(self, network: LabNetwork, state: StateDirectory, region: str, driver_thread: Executor) -> None:
+    def __init__(
+        self,
+        network: LabNetwork,
+        state: StateDirectory,
+        region: str,
+        driver_thread: Executor,
+        after_attaching: Callable[[VpcId], None],
+    ) -> None:
         self._network = network
         self._state = state
         self._region = region
         self._driver_thread = driver_thread
+        self._after_attaching = after_attaching
 
     async def attach(self, subnet: Subnet) -> None:
         """Make a new subnet's segment.
@@ -39,9 +47,12 @@ class LabWiring:
         Raises:
             WiringFailed: it is not there; half of it may be.
         """
-        await self._must(
-            lambda: self._network.add_subnet(self._region, attachment_of(subnet)), f"subnet {subnet.name}", subnet.id
-        )
+
+        def work() -> None:
+            self._network.add_subnet(self._region, attachment_of(subnet))
+            self._after_attaching(subnet.vpc_id)
+
+        await self._must(work, f"subnet {subnet.name}", subnet.id)
 
     async def detach(self, subnet: Subnet) -> None:
         """Take a subnet's segment away; what fails is logged, and done at the next start."""

@@ -4,11 +4,13 @@ import asyncio
 from pathlib import Path
 
 from landbridge.bootstrap.composing import SystemClock
+from landbridge.bootstrap.engines import linux_driver
 from landbridge.control.reconciler import plan_everything
+from landbridge.dataplane.bridging import by_subnet
+from landbridge.dataplane.compile import Terms
 from landbridge.dataplane.plan import Plan
 from landbridge.domain.errors import OperatorError
 from landbridge.drivers.linux import user_namespace
-from landbridge.drivers.linux.driver import LinuxDriver
 from landbridge.settings import Settings
 from landbridge.state import StateDirectory
 from landbridge.store.sqlite import SqliteStore
@@ -28,10 +30,12 @@ def plan(settings: Settings, state_path: Path) -> Plan:
         namespaces = user_namespace.join(state.path)
     except user_namespace.NoHolder as error:
         raise OperatorError(f"{error}; start `landbridge serve --state {state_path}` first") from error
-    driver = LinuxDriver(namespaces, state.instance(), region)
+    driver = linux_driver(settings, state.path, namespaces, state.instance(), region, None)
+    bridged = by_subnet(settings.attachments)
+    terms = Terms(SystemClock().now(), settings.connections_per_endpoint)
     store = SqliteStore.open(state.database, clock=SystemClock(), read_only=True)
     try:
-        return asyncio.run(store.read(lambda tx: plan_everything(tx, driver)))
+        return asyncio.run(store.read(lambda tx: plan_everything(tx, driver, bridged, terms)))
     finally:
         store.close()
         driver.close()

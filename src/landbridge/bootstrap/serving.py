@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+from collections.abc import Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,21 +17,27 @@ import structlog
 
 from landbridge import lab as labs
 from landbridge.api.app import create_app
+from landbridge.bootstrap.attached_networks import AttachedNetworks, BridgedWiring, Machine, Reloading
 from landbridge.bootstrap.composing import ServeOptions, SystemClock, compose, pool_of
+from landbridge.bootstrap.diagnosis_wiring import eyes_of
+from landbridge.bootstrap.engines import linux_driver
 from landbridge.bootstrap.lab_down import take_down_lab
 from landbridge.bootstrap.lab_start import store_lab, whole_fabric
 from landbridge.bootstrap.lab_wiring import LabWiring, hosts_in
+from landbridge.bootstrap.traffic_wiring import TrafficParts, keeping_flow_log, linux_traffic, no_traffic
 from landbridge.bootstrap.web_server import WebServer
 from landbridge.control.network_protocols import NetworkWiring, Unwired
 from landbridge.dataplane.driver import Driver
 from landbridge.dataplane.fabric import Fabric
 from landbridge.domain.errors import OperatorError
+from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import user_namespace
 from landbridge.drivers.linux.driver import LinuxDriver
 from landbridge.drivers.linux.lab_network import LabNetwork
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError, NftUnavailable
 from landbridge.drivers.linux.ownership import NamespaceTaken
+from landbridge.drivers.linux.proxying import ProxyEngine
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import open_state_keys
 from landbridge.observability import Telemetry, configure_logging
@@ -93,16 +100,31 @@ class _Server:
         async with contextlib.AsyncExitStack() as stack:
             store = SqliteStore.open(self.state.database, clock=SystemClock())
             stack.callback(store.close)
+            attached = AttachedNetworks(self.settings, store)
+            await attached.free_addresses()
             if self.lab is not None:
                 await store_lab(store, self.lab, keys.sealing_key)
                 await store.write(lambda tx: tx.free_addresses_of_forgotten_nics())
                 if self.namespaces is not None:
-                    self._wire_lab(await whole_fabric(store, self.lab), self.namespaces, instance)
+                    fabric = await whole_fabric(store, self.lab, attached.bridged)
+                    self._wire_lab(fabric, await attached.vpc_ids(), self.namespaces, instance)
                     if not self.options.keep_lab:
                         stack.callback(take_down_lab, self.state, self.namespaces)
-            driver = _driver(self.settings, self.namespaces, instance)
+            traffic_thread = ThreadPoolExecutor(1, "traffic")
+            traffic = self._traffic(instance, traffic_thread)
+            stack.callback(traffic.source.close)
+            stack.enter_context(traffic_thread)
+            driver = self._driver(instance, traffic)
             stack.callback(driver.close)
+            if isinstance(driver, LinuxDriver):
+                _watch_proxy(driver, telemetry)
             driver_thread = stack.enter_context(ThreadPoolExecutor(1, "driver"))
+            if self.namespaces is not None and isinstance(driver, LinuxDriver):
+                await attached.begin(
+                    Machine(self.namespaces, self.state, self.settings.region, driver_thread, driver.refit)
+                )
+            eyes = eyes_of(driver, self.namespaces, instance, self.settings.region)
+            stack.callback(eyes.close)
             parts = compose(
                 self.settings,
                 self.web.public_url,
@@ -112,14 +134,26 @@ class _Server:
                 keys,
                 telemetry,
                 self.options,
-                self._wiring(driver_thread, instance),
+                BridgedWiring(attached, self._wiring(driver, driver_thread, instance)),
+                eyes,
+                traffic,
+                lambda: attached.bridged,
             )
             stack.callback(parts.identity.close)
             reconciler = parts.reconciler
             await reconciler.supervised("sweep", reconciler.sweep)
             loop = asyncio.create_task(reconciler.run(), name="reconciler")
             stack.push_async_callback(_cancel, loop)
-            await self.web.answer(create_app(parts.api, telemetry), loop, self._is_ready)
+            await stack.enter_async_context(
+                keeping_flow_log(
+                    self.settings, self.state.path, self.namespaces, instance, store, traffic, SystemClock(), telemetry
+                )
+            )
+            probing = asyncio.create_task(parts.health.run(), name="health")
+            stack.push_async_callback(_cancel, probing)
+            reloading = Reloading(attached, self.options.config, reconciler.look_again)
+            stack.push_async_callback(reloading.close)
+            await self.web.answer(create_app(parts.api, telemetry), loop, self._is_ready, reloading.on_hangup)
             structlog.get_logger().info("server.ending")
 
     def _is_ready(self) -> bool:
@@ -128,21 +162,34 @@ class _Server:
         structlog.get_logger().info("server.ready", url=self.web.public_url, state=str(self.state.path))
         return True
 
-    def _wiring(self, driver_thread: Executor, instance: str) -> NetworkWiring:
+    def _traffic(self, instance: str, thread: Executor) -> TrafficParts:
+        if self.namespaces is None:
+            return no_traffic(SystemClock(), thread)
+        region = self.settings.region
+        return linux_traffic(region, self.state.path, self.namespaces, instance, SystemClock(), thread)
+
+    def _driver(self, instance: str, traffic: TrafficParts) -> Driver:
+        if self.namespaces is None:
+            return MemoryDriver()
+        return linux_driver(
+            self.settings, self.state.path, self.namespaces, instance, self.settings.region, traffic.proxied.proxied
+        )
+
+    def _wiring(self, driver: Driver, driver_thread: Executor, instance: str) -> NetworkWiring:
         """Return who makes networks real as they are made: nobody without a lab."""
-        if self.lab is None or self.namespaces is None:
+        if self.lab is None or self.namespaces is None or not isinstance(driver, LinuxDriver):
             return Unwired()
         network = LabNetwork(self.namespaces, instance)
-        return LabWiring(network, self.state, self.settings.region, driver_thread)
+        return LabWiring(network, self.state, self.settings.region, driver_thread, driver.refit)
 
-    def _wire_lab(self, fabric: Fabric, namespaces: Namespaces, instance: str) -> None:
+    def _wire_lab(self, fabric: Fabric, attached: Collection[VpcId], namespaces: Namespaces, instance: str) -> None:
         is_first = self.state.read_lab() is None
         # Written down first: should wiring break half-way, `lab down` finds what there is.
         self.state.write_lab(fabric.region, hosts_in(fabric))
         if user_namespace.is_privileged():
             register_instance(instance, self.state)
         try:
-            LabNetwork(namespaces, instance).wire(fabric)
+            LabNetwork(namespaces, instance).wire(fabric, attached)
         except NamespaceTaken as taken:
             if is_first:
                 self.state.forget_lab()
@@ -158,16 +205,16 @@ class _Server:
             ) from error
 
 
+def _watch_proxy(driver: LinuxDriver, telemetry: Telemetry) -> None:
+    proxy = next((engine for engine in driver.engines if isinstance(engine, ProxyEngine)), None)
+    if proxy is not None:
+        telemetry.watch_proxy(lambda: proxy.state.pid is not None, lambda: proxy.state.restart_count)
+
+
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-def _driver(settings: Settings, namespaces: Namespaces | None, instance: str) -> Driver:
-    if namespaces is None:
-        return MemoryDriver()
-    return LinuxDriver(namespaces, instance, settings.region)
 
 
 def _enter(state: StateDirectory) -> Namespaces:

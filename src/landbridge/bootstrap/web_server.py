@@ -1,7 +1,7 @@
 """Stand between the network and the API: the listening socket, TLS, proxies, and uvicorn.
 
 Everything that can be wrong with the settings of a server is said when it opens, before a lab is brought up. SIGHUP
-reads the certificate again; without TLS it is not handled, and ends the process as it always does.
+reads the certificate again, and what a caller names; with neither it is not handled, and ends the process as always.
 """
 
 import asyncio
@@ -76,11 +76,20 @@ class WebServer:
         host, port = self.listener.getsockname()[:2]
         return url_of("http" if self.certificates is None else "https", host, port)
 
-    async def answer(self, app: object, until: asyncio.Future[Any], is_ready: Callable[[], bool]) -> None:
-        """Answer requests until a signal comes or `until` is done; `is_ready` has the last word before the first."""
+    async def answer(
+        self,
+        app: object,
+        until: asyncio.Future[Any],
+        is_ready: Callable[[], bool],
+        on_hangup: Callable[[], None] | None = None,
+    ) -> None:
+        """Answer requests until a signal comes or `until` is done; `is_ready` has the last word before the first.
+
+        `on_hangup` is what else there is to read again on SIGHUP.
+        """
         server = uvicorn.Server(self._configuration(app))
         until.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        with self._reloading_certificates():
+        with self._reloading(on_hangup):
             if is_ready():
                 await server.serve(sockets=[self.listener])
 
@@ -113,12 +122,19 @@ class WebServer:
         )
 
     @contextlib.contextmanager
-    def _reloading_certificates(self) -> Generator[None]:
-        if self.certificates is None:
+    def _reloading(self, on_hangup: Callable[[], None] | None) -> Generator[None]:
+        if self.certificates is None and on_hangup is None:
             yield
             return
+
+        def reload() -> None:
+            if self.certificates is not None:
+                self._reload(self.certificates)
+            if on_hangup is not None:
+                on_hangup()
+
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._reload, self.certificates)
+        loop.add_signal_handler(signal.SIGHUP, reload)
         try:
             yield
         finally:

@@ -19,9 +19,10 @@ from landbridge.settings import default_state, read_settings
 P = ParamSpec("P")
 
 _ELSEWHERE = {
-    "service": "resources:service",
-    "endpoint": "resources:endpoint",
+    "service": "traffic:service",
+    "endpoint": "traffic:endpoint",
     "connection": "resources:connection",
+    "trace": "trace:trace",
     "user": "administration:user",
     "key": "administration:key",
 }
@@ -140,7 +141,7 @@ def serve(
         driver=driver,
         log_level=log_level,
     )
-    run(settings, ServeOptions(state or default_state(), lab_file, keep, accept_removals))
+    run(settings, ServeOptions(state or default_state(), lab_file, keep, accept_removals, config))
 
 
 @main.command()
@@ -225,6 +226,20 @@ def down(state: Path | None) -> None:
         raise OperatorError(f"there is no state directory {where}: give the --state of the server")
     if not lab_down(where):
         click.echo(f"no lab runs from {where}", err=True)
+
+
+@main.command()
+@_state_option
+@_sentences
+def detach(state: Path | None) -> None:
+    """Take everything out of the bridges that a server without a lab attached its networks to."""
+    from landbridge.bootstrap.detaching import detach as take_out  # noqa: PLC0415 — see the module docstring
+
+    where = state or default_state()
+    if not where.is_dir():
+        raise OperatorError(f"there is no state directory {where}: give the --state of the server")
+    if not take_out(where):
+        click.echo(f"nothing is attached from {where}", err=True)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def print_endpoint(endpoint: Endpoint) -> None:
             "service id": endpoint.get("endpoint_service_id", ""),
             "vpc id": endpoint.get("vpc_id", ""),
             "subnet id": endpoint.get("subnet_id") or "",
+            "route tables": " ".join(endpoint.get("routetables") or ()),
             "marker": str(endpoint.get("marker_id", "")),
             "whitelist": " ".join(endpoint.get("whitelist") or ()),
             "whitelist on": _yes_or_no(endpoint.get("enable_whitelist")),
@@ -219,7 +220,12 @@ _STATUS_STYLES = {
     "creating": "yellow",
     "pendingAcceptance": "yellow",
     "deleting": "yellow",
+    "passing": "green",
+    "passes": "green",
+    "unknown": "yellow",
     "rejected": "red",
+    "failing": "red",
+    "stopped": "red",
     "failed": "red",
 }
 

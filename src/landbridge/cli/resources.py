@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from landbridge.cli.health import endpoint_health, service_health
 from landbridge.cli.output import print_connection, print_connections, print_endpoint, print_endpoints, print_json
 from landbridge.cli.services import delete_each, service, unless_gone
 from landbridge.cli.session import (
@@ -34,6 +35,10 @@ def endpoint() -> None:
     """Connect a subnet to an endpoint service."""
 
 
+service.add_command(service_health)
+endpoint.add_command(endpoint_health)
+
+
 @endpoint.command("create")
 @click.option(
     "--service",
@@ -43,7 +48,14 @@ def endpoint() -> None:
     help="Id or full name of the service.",
 )
 @click.option("--vpc-id", required=True, metavar="ID")
-@click.option("--subnet-id", required=True, metavar="ID", help="Where the endpoint gets its address.")
+@click.option("--subnet-id", metavar="ID", help="Where the endpoint of an interface service gets its address.")
+@click.option(
+    "--route-table",
+    "route_tables",
+    multiple=True,
+    metavar="ID",
+    help="Of an endpoint of a gateway service; default: the VPC's default one. May be given again.",
+)
 @click.option("--ip", metavar="ADDRESS", help="A wanted address of the subnet; default: any free one.")
 @click.option("--dns", is_flag=True, help="Give it a private domain name.")
 @click.option("--whitelist", multiple=True, metavar="CIDR", help="Only these may use it. May be given again.")
@@ -54,7 +66,8 @@ def endpoint() -> None:
 def create_endpoint(
     service_name_or_id: str,
     vpc_id: str,
-    subnet_id: str,
+    subnet_id: str | None,
+    route_tables: tuple[str, ...],
     ip: str | None,
     dns: bool,
     whitelist: tuple[str, ...],
@@ -71,6 +84,7 @@ def create_endpoint(
             "endpoint_service_id": client.target_service_id(service_name_or_id),
             "vpc_id": vpc_id,
             "subnet_id": subnet_id,
+            "routetables": list(route_tables) or None,
             "port_ip": ip,
             "enable_dns": dns or None,
             "whitelist": list(whitelist) or None,

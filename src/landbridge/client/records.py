@@ -85,6 +85,7 @@ class Endpoint(TypedDict, total=False):
     tags: list[Tag]
     whitelist: list[str]
     enable_whitelist: bool
+    routetables: list[str]
     description: str
     error: list[Failure]
 
@@ -117,3 +118,50 @@ class PermissionChange(TypedDict, total=False):
 
     permissions: Required[list[str]]
     permission_type: str
+
+
+class PortHealth(TypedDict, total=False):
+    """What is known about one port of a backend."""
+
+    server_port: Required[int]
+    client_ports: Required[list[int]]
+    health: Required[str]
+    cause: str
+    reason: str
+    checked_at: str
+    since: str
+    latency_milliseconds: float
+
+
+class ServiceHealth(TypedDict):
+    """Whether the backend of a service takes connections."""
+
+    id: str
+    health: str
+    ports: list[PortHealth]
+
+
+class EndpointHealth(TypedDict):
+    """Whether the backend behind an endpoint takes connections."""
+
+    id: str
+    health: str
+
+
+class Hop(TypedDict):
+    """One place on the way of a connection."""
+
+    hop: str
+    verdict: str
+    confirmed: bool
+    text: str
+    advice: str
+
+
+class Trace(TypedDict, total=False):
+    """What happens to a connection; a member `from` has the client's address."""
+
+    endpoint_id: Required[str]
+    outcome: Required[str]
+    hops: Required[list[Hop]]
+    port: int

@@ -24,11 +24,14 @@ from urllib.parse import quote
 from landbridge.client.records import (
     Connection,
     Endpoint,
+    EndpointHealth,
     Failure,
     Permission,
     PermissionChange,
     Service,
     ServiceDescription,
+    ServiceHealth,
+    Trace,
 )
 from landbridge.domain.admission import EVERYBODY
 from landbridge.domain.errors import LandbridgeError
@@ -245,6 +248,32 @@ class Client:
     def delete_endpoint(self, endpoint_id: str) -> None:
         """Ask for the deletion of an endpoint (contract 3.23)."""
         self._send("DELETE", _endpoint_path(endpoint_id))
+
+    # What the contract does not have
+
+    def extension(
+        self,
+        kind: Literal["vpc-endpoints", "vpc-endpoint-services"],
+        id_: str,
+        what: str,
+        query: Query | None = None,
+    ) -> Mapping[str, object]:
+        """Return what the server says of one endpoint or service beyond the contract: `/ext/KIND/ID/WHAT`."""
+        return _members(self._send("GET", f"/ext/{kind}/{quote(_checked_id(id_))}/{what}", query=query))
+
+    # Health and traces, an extension of the contract
+
+    def service_health(self, service_id: str) -> ServiceHealth:
+        """Return whether the backend of one of the project's services takes connections."""
+        return cast("ServiceHealth", self._object("GET", f"/ext{_service_path(service_id, '/health')}"))
+
+    def endpoint_health(self, endpoint_id: str) -> EndpointHealth:
+        """Return whether the backend behind one of the project's endpoints takes connections."""
+        return cast("EndpointHealth", self._object("GET", f"/ext{_endpoint_path(endpoint_id)}/health"))
+
+    def trace(self, endpoint_id: str, wanted: Mapping[str, object]) -> Trace:
+        """Return what happens to a connection on its way through an endpoint, hop by hop."""
+        return cast("Trace", self._object("POST", f"/ext{_endpoint_path(endpoint_id)}/trace", wanted))
 
     # The wire
 

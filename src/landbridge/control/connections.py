@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from landbridge.control.endpoint_services import own_service
-from landbridge.control.endpoints import CUT_SECONDS, CutWatch
+from landbridge.control.endpoints import CUT_SECONDS, CutWatch, cut_offs_of
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import ConnectionQuery
 from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.domain.draining import accepted, rejected
 from landbridge.domain.errors import (
     BatchTooLong,
     EndpointDeleting,
@@ -17,7 +17,7 @@ from landbridge.domain.errors import (
     OtherServicesEndpoint,
 )
 from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
-from landbridge.domain.resources import Admission, Endpoint
+from landbridge.domain.resources import Endpoint
 from landbridge.domain.validation import check_description
 
 DESCRIPTIONS_LIMIT = 500
@@ -57,19 +57,20 @@ class Connections:
 
         def work(tx: WriteTransaction) -> Endpoint:
             endpoint = _connection(tx, project_id, service_id, id_)
-            accepted = accept(endpoint, now)
-            if accepted is not endpoint:
-                tx.update_endpoint(accepted)
-            return accepted
+            after = accepted(endpoint, now)
+            if after is not endpoint:
+                tx.update_endpoint(after)
+            return after
 
         endpoint = await self._store.write(work)
         self._wakeups.ring()
         return endpoint
 
     async def reject(self, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:
-        """Reject an endpoint and wait for the cut, 1 s at most.
+        """Reject an endpoint and wait for the data plane, 1 s at most.
 
-        From the return on no byte passes, or the connection shows the cut as overdue.
+        From the return on nothing new is opened, and no byte passes unless the provider lets open connections go on;
+        or the connection shows the cut as overdue.
 
         Raises:
             ServiceNotFound, EndpointNotFound, OtherServicesEndpoint, EndpointDeleting: see contract 6.2.
@@ -78,10 +79,10 @@ class Connections:
 
         def work(tx: WriteTransaction) -> Endpoint:
             endpoint = _connection(tx, project_id, service_id, id_)
-            rejected = reject(endpoint, now)
-            if rejected is not endpoint:
-                tx.update_endpoint(rejected)
-            return rejected
+            after = rejected(endpoint, cut_offs_of(tx, endpoint).on_reject, now)
+            if after is not endpoint:
+                tx.update_endpoint(after)
+            return after
 
         with self._settlements.expect(id_) as waiter:
             endpoint = await self._store.write(work)
@@ -122,40 +123,6 @@ class Connections:
             return described
 
         return await self._store.write(work)
-
-
-def accept(endpoint: Endpoint, now: datetime) -> Endpoint:
-    """Return the endpoint as accepted; the same object if it already is and has not failed."""
-    if endpoint.admission is Admission.ACCEPTED and endpoint.last_error is None:
-        return endpoint
-    generation = endpoint.generation + 1
-    return replace(
-        endpoint,
-        admission=Admission.ACCEPTED,
-        accepted_generation=generation,
-        generation=generation,
-        cut_requested_at=None,
-        last_error=None,
-        updated_at=now,
-    )
-
-
-def reject(endpoint: Endpoint, now: datetime) -> Endpoint:
-    """Return the endpoint as rejected; the same object if it already is.
-
-    Only an endpoint that was accepted needs a cut; its round may be under way even before it shows as accepted.
-    """
-    if endpoint.admission is Admission.REJECTED and endpoint.last_error is None:
-        return endpoint
-    was_accepted = endpoint.admission is Admission.ACCEPTED
-    return replace(
-        endpoint,
-        admission=Admission.REJECTED,
-        generation=endpoint.generation + 1,
-        cut_requested_at=now if was_accepted else endpoint.cut_requested_at,
-        last_error=None,
-        updated_at=now,
-    )
 
 
 def _connection(tx: ReadTransaction, project_id: ProjectId, service_id: ServiceId, id_: EndpointId) -> Endpoint:

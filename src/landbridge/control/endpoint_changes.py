@@ -7,24 +7,27 @@ on. Policies are kept and shown, not enforced (contract 14, decision 9): no data
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import IPv4Network, collapse_addresses
-from typing import NoReturn
 
-from landbridge.control.endpoints import CUT_SECONDS, CutWatch, own_endpoint
+from landbridge.control.endpoints import CUT_SECONDS, CutWatch, checked_policy, cut_offs_of, own_endpoint
+from landbridge.control.gateways import bound_tables
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
 from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.domain.draining import is_carried, with_whitelist
 from landbridge.domain.errors import (
     EndpointCreating,
     EndpointDeleting,
     EndpointFailed,
     NoPolicy,
+    NoRouteTable,
     NotAGatewayEndpoint,
     PolicyNotTaken,
+    RouteTableNotFound,
+    WhitelistNotTaken,
 )
-from landbridge.domain.ids import EndpointId, ProjectId
+from landbridge.domain.ids import EndpointId, ProjectId, RouteTableId
 from landbridge.domain.lifecycle import EndpointStatus, endpoint_status
 from landbridge.domain.policies import check_policy_document
-from landbridge.domain.resources import Admission, Endpoint
+from landbridge.domain.resources import Endpoint, ServiceType
 from landbridge.domain.validation import WHITELIST_LIMIT, check_whitelist
 
 
@@ -52,10 +55,12 @@ class EndpointChanges:
     ) -> Endpoint:
         """Replace the whitelist, or switch it, and wait for the data plane, 1 s at most; None leaves a part as it is.
 
-        From the return on nobody passes who was taken out, or the endpoint shows the cut as overdue.
+        From the return on whoever was taken out opens nothing new, and keeps what is open only if the provider lets it
+        go on; or the endpoint shows the cut as overdue.
 
         Raises:
             InvalidWhitelist, TooManyWhitelistEntries: see contract 9.9.
+            WhitelistNotTaken: it is a gateway endpoint, and something was to be different.
             EndpointNotFound: unknown, or of another project.
             EndpointCreating, EndpointDeleting, EndpointFailed: it cannot be changed in this state.
         """
@@ -65,14 +70,17 @@ class EndpointChanges:
         def work(tx: WriteTransaction) -> tuple[Endpoint, bool]:
             endpoint = own_endpoint(tx, project_id, id_)
             check_may_be_changed(endpoint)
-            changed = with_access(endpoint, networks, enable_whitelist, now)
+            cut_off = cut_offs_of(tx, endpoint).on_whitelist_edit
+            changed = with_whitelist(endpoint, networks, enable_whitelist, cut_off, now)
+            if changed is not endpoint and endpoint.service_type is ServiceType.GATEWAY:
+                raise WhitelistNotTaken("a gateway endpoint has no whitelist: choose its route tables instead")
             if changed is not endpoint:
                 tx.update_endpoint(changed)
             return changed, changed is not endpoint
 
         with self._settlements.expect(id_) as waiter:
             endpoint, has_changed = await self._store.write(work)
-            if not has_changed or endpoint.admission is not Admission.ACCEPTED:
+            if not has_changed or not is_carried(endpoint, now):
                 return endpoint
             self._wakeups.ring()
             if await waiter.reached(endpoint.generation, CUT_SECONDS):
@@ -82,17 +90,20 @@ class EndpointChanges:
         # The round may have failed, which its row says.
         return await self._store.read(lambda tx: tx.own_endpoint(project_id, id_)) or endpoint
 
-    async def set_policy(self, project_id: ProjectId, id_: EndpointId, document: object) -> Endpoint:
-        """Give an endpoint a policy, in place of the one it may have.
+    async def set_policy(
+        self, project_id: ProjectId, id_: EndpointId, document: object, statement: object = None
+    ) -> Endpoint:
+        """Give an endpoint a policy, in place of the one it may have; `statement` is for a gateway endpoint.
 
         Raises:
             EndpointNotFound: unknown, or of another project.
             PolicyNotTaken: its service takes none; the document has not been looked at then.
             EndpointCreating, EndpointDeleting, EndpointFailed: it cannot be changed in this state.
-            InvalidPolicy: the document is no JSON object, too large or too deep.
+            InvalidPolicy: it is neither an object nor a list of statements, too large or too deep.
         """
-        await self._store.read(lambda tx: _endpoint_with_policy(tx, project_id, id_))
-        policy = check_policy_document(document)
+        endpoint = await self._store.read(lambda tx: _endpoint_with_policy(tx, project_id, id_))
+        is_gateway = endpoint.service_type is ServiceType.GATEWAY
+        policy = checked_policy(document, statement, is_gateway=is_gateway) or check_policy_document(document)
         now = self._clock.now()
 
         def work(tx: WriteTransaction) -> Endpoint:
@@ -119,15 +130,49 @@ class EndpointChanges:
 
         return await self._store.write(work)
 
-    async def change_route_tables(self, project_id: ProjectId, id_: EndpointId) -> NoReturn:
-        """Refuse route tables, before any of them is looked up: interface endpoints have none.
+    async def check_has_route_tables(self, project_id: ProjectId, id_: EndpointId) -> None:
+        """Refuse an interface endpoint, before anything that was sent about route tables is looked at.
 
         Raises:
             EndpointNotFound: unknown, or of another project.
-            NotAGatewayEndpoint: always, as long as all endpoints are interface endpoints.
+            NotAGatewayEndpoint: it is an interface endpoint.
         """
-        await self._store.read(lambda tx: own_endpoint(tx, project_id, id_))
-        raise NotAGatewayEndpoint(f"endpoint {id_} is of type interface: only gateway endpoints have route tables")
+        await self._store.read(lambda tx: _own_gateway(tx, project_id, id_))
+
+    async def change_route_tables(
+        self, project_id: ProjectId, id_: EndpointId, wanted: Sequence[RouteTableId]
+    ) -> Endpoint:
+        """Bind a gateway endpoint to these route tables and no others, and wait for the data plane, 1 s at most.
+
+        From the return on nobody passes whose route table it has lost, or the endpoint shows the cut as overdue.
+
+        Raises:
+            EndpointNotFound: unknown, or of another project.
+            NotAGatewayEndpoint: it is an interface endpoint.
+            EndpointCreating, EndpointDeleting, EndpointFailed: it cannot be changed in this state.
+            NoRouteTable: none is wanted; an endpoint keeps at least one.
+            RouteTableNotFound, RouteTableTaken, RoutesNotAdded, NetworksInVpc: it cannot be bound to one of them.
+        """
+        now = self._clock.now()
+
+        def work(tx: WriteTransaction) -> tuple[Endpoint, bool]:
+            endpoint = _own_gateway(tx, project_id, id_)
+            check_may_be_changed(endpoint)
+            changed = with_route_tables(endpoint, _tables_for(tx, endpoint, wanted), now)
+            if changed is not endpoint:
+                tx.update_endpoint(changed)
+            return changed, changed is not endpoint
+
+        with self._settlements.expect(id_) as waiter:
+            endpoint, has_changed = await self._store.write(work)
+            if not has_changed or not is_carried(endpoint, now):
+                return endpoint
+            self._wakeups.ring()
+            if await waiter.reached(endpoint.generation, CUT_SECONDS):
+                return replace(endpoint, cut_requested_at=None)
+        if endpoint.cut_requested_at is not None:
+            self._watch.cut_overdue(endpoint)
+        return endpoint
 
 
 def check_may_be_changed(endpoint: Endpoint) -> None:
@@ -147,41 +192,37 @@ def check_may_be_changed(endpoint: Endpoint) -> None:
             return
 
 
-def with_access(
-    endpoint: Endpoint, whitelist: tuple[IPv4Network, ...] | None, enable_whitelist: bool | None, now: datetime
-) -> Endpoint:
-    """Return the endpoint with another whitelist or switch; the same object if nothing is different.
+def with_route_tables(endpoint: Endpoint, tables: tuple[RouteTableId, ...], now: datetime) -> Endpoint:
+    """Return a gateway endpoint with other route tables; the same object if nothing is different.
 
-    Where somebody who may use it now may not any more, the data plane is asked for a cut.
+    Where a table is lost, the data plane is asked for a cut.
     """
-    changed = replace(
-        endpoint,
-        whitelist=endpoint.whitelist if whitelist is None else whitelist,
-        enable_whitelist=endpoint.enable_whitelist if enable_whitelist is None else enable_whitelist,
-    )
-    if changed == endpoint:
+    if tables == endpoint.route_table_ids:
         return endpoint
-    is_cut = endpoint.admission is Admission.ACCEPTED and _shuts_somebody_out(_allowed(endpoint), _allowed(changed))
+    is_cut = is_carried(endpoint, now) and not set(endpoint.route_table_ids) <= set(tables)
     return replace(
-        changed,
+        endpoint,
+        route_table_ids=tables,
         generation=endpoint.generation + 1,
         cut_requested_at=endpoint.cut_requested_at or now if is_cut else endpoint.cut_requested_at,
         updated_at=now,
     )
 
 
-def _allowed(endpoint: Endpoint) -> tuple[IPv4Network, ...] | None:
-    """Return who may use an endpoint; None: everybody."""
-    return endpoint.whitelist if endpoint.enable_whitelist else None
+def _own_gateway(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) -> Endpoint:
+    endpoint = own_endpoint(tx, project_id, id_)
+    if endpoint.service_type is not ServiceType.GATEWAY:
+        raise NotAGatewayEndpoint(f"endpoint {id_} is of type interface: only gateway endpoints have route tables")
+    return endpoint
 
 
-def _shuts_somebody_out(before: Sequence[IPv4Network] | None, after: Sequence[IPv4Network] | None) -> bool:
-    if after is None:
-        return False
-    if before is None:
-        return True
-    covered = list(collapse_addresses(after))
-    return not all(any(network.subnet_of(other) for other in covered) for network in before)
+def _tables_for(tx: ReadTransaction, endpoint: Endpoint, wanted: Sequence[RouteTableId]) -> tuple[RouteTableId, ...]:
+    if not wanted:
+        raise NoRouteTable("routetables must name at least one route table: to have none, delete the endpoint")
+    vpc, service = tx.vpc(endpoint.vpc_id), tx.service(endpoint.service_id)
+    if vpc is None or service is None:
+        raise RouteTableNotFound(f"VPC {endpoint.vpc_id} or the endpoint's service is gone: delete the endpoint")
+    return bound_tables(tx, vpc, service, wanted, endpoint.id)
 
 
 def _endpoint_with_policy(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) -> Endpoint:

@@ -1,18 +1,27 @@
-"""Create, list, show and delete a consumer's endpoints (contract 3.19 to 3.23)."""
+"""Create, list, show and delete a consumer's endpoints (contract 3.19 to 3.23).
+
+An endpoint of an interface service is an address in a subnet; one of a gateway service is routes in route tables.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
+from landbridge.control.gateways import bound_tables
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import EndpointQuery
 from landbridge.control.quotas import Quotas
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.domain.admission import initial_admission, may_connect
+from landbridge.domain.cutting import CutOffs
+from landbridge.domain.draining import deleting
 from landbridge.domain.errors import (
+    AddressNotTaken,
     EndpointNotFound,
+    InvalidPolicy,
     InvalidSpecification,
     MissingSubnetId,
+    NotAGatewayEndpoint,
     NotPermitted,
     PolicyNotTaken,
     ServiceNotAvailable,
@@ -20,11 +29,22 @@ from landbridge.domain.errors import (
     SubnetNotInVpc,
     TargetServiceNotFound,
     VpcNotFound,
+    WhitelistNotTaken,
 )
-from landbridge.domain.ids import EndpointId, IdSource, ProjectId, ServiceId, SubnetId, VpcId
+from landbridge.domain.ids import EndpointId, IdSource, ProjectId, RouteTableId, ServiceId, SubnetId, VpcId
 from landbridge.domain.lifecycle import ServiceStatus, service_status
-from landbridge.domain.policies import check_policy_document
-from landbridge.domain.resources import Admission, Caller, Endpoint, EndpointService, QuotaType, Subnet, Tag
+from landbridge.domain.policies import check_policy_document, check_policy_statement
+from landbridge.domain.resources import (
+    Admission,
+    Caller,
+    Endpoint,
+    EndpointService,
+    QuotaType,
+    ServiceType,
+    Subnet,
+    Tag,
+    Vpc,
+)
 from landbridge.domain.validation import (
     WHITELIST_LIMIT,
     check_description,
@@ -45,6 +65,7 @@ class NewEndpoint:
     service_id: ServiceId
     vpc_id: VpcId
     subnet_id: SubnetId | None
+    """For an interface service. A gateway service takes no notice of it."""
     wanted_address: str | None = None
     enable_dns: bool = False
     whitelist: Sequence[str] = ()
@@ -54,6 +75,10 @@ class NewEndpoint:
     specification: str = "default"
     policy_document: object = None
     """The endpoint policy as it was sent; None: none, and so full access."""
+    policy_statement: object = None
+    """The same as a list of statements, for a gateway service."""
+    route_table_ids: Sequence[RouteTableId] = ()
+    """For a gateway service; none: the VPC's default one."""
 
 
 class CutWatch(Protocol):
@@ -97,14 +122,17 @@ class Endpoints:
         """
         if wish.specification != "default":
             raise InvalidSpecification("specification_name must be default")
-        policy = None if wish.policy_document is None else check_policy_document(wish.policy_document)
         wanted = check_endpoint_address(wish.wanted_address) if wish.wanted_address else None
         whitelist = check_whitelist(wish.whitelist, self._whitelist_limit)
         tags = check_tags(wish.tags)
         description = check_description(wish.description)
-        if wish.subnet_id is None:
-            raise MissingSubnetId("an endpoint of an interface service needs subnet_id")
-        subnet = await self._consumer_subnet(caller, wish.vpc_id, wish.subnet_id)
+        # What kind of service an id stands for never changes.
+        found = await self._store.read(lambda tx: tx.service(wish.service_id))
+        is_gateway = found is not None and found.service_type is ServiceType.GATEWAY
+        policy = checked_policy(wish.policy_document, wish.policy_statement, is_gateway=is_gateway)
+        subnet_id = _subnet_id_for(wish, is_gateway=is_gateway)
+        vpc = await self._consumer_vpc(caller, wish.vpc_id)
+        subnet = None if subnet_id is None else await self._consumer_subnet(caller, vpc.id, subnet_id)
         endpoint_id = EndpointId(self._ids.new())
         now = self._clock.now()
 
@@ -113,7 +141,9 @@ class Endpoints:
             if policy is not None and not service.enable_policy:
                 raise PolicyNotTaken(f"endpoint service {service.id} takes no endpoint policies: leave it out")
             self._quotas.check(tx, caller.project_id, QuotaType.ENDPOINT)
-            self._directory.recheck(tx, subnet.vpc_id, subnet_ids={subnet.id})
+            self._directory.recheck(tx, vpc.id, subnet_ids=() if subnet is None else {subnet.id})
+            address = None if subnet is None else tx.claim_endpoint_address(endpoint_id, subnet, wanted)
+            tables = bound_tables(tx, tx.vpc(vpc.id) or vpc, service, wish.route_table_ids) if is_gateway else ()
             admission = initial_admission(service)
             endpoint = Endpoint(
                 id=endpoint_id,
@@ -122,9 +152,9 @@ class Endpoints:
                 pool_id=service.pool_id,
                 service_id=service.id,
                 service_name=service.name,
-                vpc_id=subnet.vpc_id,
-                subnet_id=subnet.id,
-                address=tx.claim_endpoint_address(endpoint_id, subnet, wanted),
+                vpc_id=vpc.id,
+                subnet_id=None if subnet is None else subnet.id,
+                address=address,
                 transit_address=tx.claim_transit_address(service.pool_id, endpoint_id),
                 marker=tx.claim_marker(),
                 admission=admission,
@@ -135,6 +165,7 @@ class Endpoints:
                 connection_description=description,
                 tags=tags,
                 policy_document=policy,
+                route_table_ids=tables,
                 created_at=now,
                 updated_at=now,
                 accepted_generation=1 if admission is Admission.ACCEPTED else None,
@@ -159,7 +190,9 @@ class Endpoints:
         return await self._store.read(lambda tx: own_endpoint(tx, project_id, id_))
 
     async def delete(self, project_id: ProjectId, id_: EndpointId) -> None:
-        """Ask for an endpoint's end and wait for the cut, 1 s at most. Asking twice is no error.
+        """Ask for an endpoint's end and wait for the data plane, 1 s at most. Asking twice is no error.
+
+        From the return on nothing passes, or only what was open before and its provider lets go on for a time.
 
         Raises:
             EndpointNotFound: unknown, or of another project.
@@ -168,36 +201,33 @@ class Endpoints:
 
         def work(tx: WriteTransaction) -> Endpoint:
             endpoint = own_endpoint(tx, project_id, id_)
-            if endpoint.delete_requested_at is not None:
-                return endpoint
-            deleting = replace(
-                endpoint,
-                delete_requested_at=now,
-                cut_requested_at=endpoint.cut_requested_at or now,
-                updated_at=now,
-                generation=endpoint.generation + 1,
-            )
-            tx.update_endpoint(deleting)
-            return deleting
+            ended = deleting(endpoint, cut_offs_of(tx, endpoint).on_delete, now)
+            if ended is not endpoint:
+                tx.update_endpoint(ended)
+            return ended
 
         with self._settlements.expect(id_) as waiter:
             endpoint = await self._store.write(work)
+            if endpoint.cut_requested_at is None:
+                return  # asked for before, and nothing new can be opened: what is open goes on until its deadline
             self._wakeups.ring()
             if not await waiter.reached(endpoint.generation, CUT_SECONDS):
                 self._watch.cut_overdue(endpoint)
 
-    async def _consumer_subnet(self, caller: Caller, vpc_id: VpcId, subnet_id: SubnetId) -> Subnet:
+    async def _consumer_vpc(self, caller: Caller, vpc_id: VpcId) -> Vpc:
         vpc = await self._directory.vpc(caller.project_id, vpc_id)
         if vpc is None:
             raise VpcNotFound(f"VPC {vpc_id} does not exist in this project")
-        subnets = await self._directory.subnets(vpc_id)
-        check_transit_range_is_free(vpc, subnets)
-        for subnet in subnets:
-            if subnet.id == subnet_id:
-                return subnet
-        if await self._directory.subnet(caller.project_id, subnet_id) is None:
+        check_transit_range_is_free(vpc, await self._directory.subnets(vpc_id))
+        return vpc
+
+    async def _consumer_subnet(self, caller: Caller, vpc_id: VpcId, subnet_id: SubnetId) -> Subnet:
+        subnet = await self._directory.subnet(caller.project_id, subnet_id)
+        if subnet is None:
             raise SubnetNotFound(f"subnet {subnet_id} does not exist in this project")
-        raise SubnetNotInVpc(f"subnet {subnet_id} is not in VPC {vpc_id}")
+        if subnet.vpc_id != vpc_id:
+            raise SubnetNotInVpc(f"subnet {subnet_id} is not in VPC {vpc_id}")
+        return subnet
 
 
 def own_endpoint(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) -> Endpoint:
@@ -210,6 +240,42 @@ def own_endpoint(tx: ReadTransaction, project_id: ProjectId, id_: EndpointId) ->
     if endpoint is None:
         raise EndpointNotFound(f"endpoint {id_} does not exist in this project")
     return endpoint
+
+
+def cut_offs_of(tx: ReadTransaction, endpoint: Endpoint) -> CutOffs:
+    """Return how the connections of an endpoint end: as its provider has chosen, at once when the service is gone."""
+    service = tx.service(endpoint.service_id)
+    return CutOffs() if service is None or service.delete_requested_at is not None else service.cut_offs
+
+
+def checked_policy(document: object, statement: object, *, is_gateway: bool) -> str | None:
+    """Return an endpoint policy as JSON text, None if there is none.
+
+    Raises:
+        InvalidPolicy: both forms are given, statements are for no gateway endpoint, or one breaks a rule.
+    """
+    if statement is None:
+        return None if document is None else check_policy_document(document)
+    if not is_gateway:
+        raise InvalidPolicy("policy_statement is for gateway services: give policy_document")
+    if document is not None:
+        raise InvalidPolicy("policy_statement and policy_document are two forms of one policy: give one of them")
+    return check_policy_statement(statement)
+
+
+def _subnet_id_for(wish: NewEndpoint, *, is_gateway: bool) -> SubnetId | None:
+    """Return the subnet that an endpoint is to be in; None: in none. Refuse what one of this type cannot have."""
+    if is_gateway:
+        if wish.wanted_address:
+            raise AddressNotTaken("an endpoint of a gateway service has no address: leave port_ip out")
+        if wish.whitelist or wish.enable_whitelist:
+            raise WhitelistNotTaken("an endpoint of a gateway service has no whitelist: leave it out")
+        return None
+    if wish.subnet_id is None:
+        raise MissingSubnetId("an endpoint of an interface service needs subnet_id")
+    if wish.route_table_ids:
+        raise NotAGatewayEndpoint("only endpoints of gateway services have route tables: leave routetables out")
+    return wish.subnet_id
 
 
 def _connectable_service(tx: ReadTransaction, caller: Caller, id_: ServiceId) -> EndpointService:

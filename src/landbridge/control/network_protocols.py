@@ -1,6 +1,6 @@
 """Say what the use cases of the VPC API need from the world: the directory's tables, and whoever wires a lab."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -106,6 +106,14 @@ class NetworkWriting(NetworkReading, Protocol):
 
     def free_addresses_of_forgotten_nics(self) -> None:
         """Free what `forget_nic` has kept; for a start, when nothing of theirs is wired any more."""
+        ...
+
+    def claim_edge_addresses(self, addresses: Mapping[SubnetId, IPv4Address]) -> None:
+        """Reserve the addresses that edges have in attached subnets, and free all others that edges had.
+
+        Raises:
+            AddressTaken: an endpoint or a NIC has one; the message names it.
+        """
         ...
 
     def put_route_table(self, table: RouteTable) -> None:

@@ -8,8 +8,9 @@ answer is given, and changes of networks take turns, so that what replaces a thi
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
+from landbridge.control.gateway_following import FollowingGateways
 from landbridge.control.network_protocols import NetworkWiring
 from landbridge.control.network_rules import (
     NetworkPage,
@@ -24,15 +25,18 @@ from landbridge.control.network_rules import (
     refuse_reserved_range,
 )
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.domain.gateways import overlap
 from landbridge.domain.ids import IdSource, ProjectId, SubnetId, VpcId
 from landbridge.domain.network_errors import (
     InvalidSubnet,
     InvalidVpc,
+    RangeLeadsOut,
     SubnetHasPorts,
     SubnetInUse,
     SubnetOfAnotherVpc,
     VpcHasRouteTables,
     VpcHasSubnets,
+    VpcInUse,
     VpcRangeTooSmall,
     WiringFailed,
 )
@@ -47,7 +51,7 @@ from landbridge.domain.networking import (
     check_vpc_range,
     default_route_table,
 )
-from landbridge.domain.resources import Caller, Origin, Route, RouteTable, Subnet, Vpc
+from landbridge.domain.resources import Caller, Origin, Route, RouteTable, Subnet, Vpc, WayOut
 from landbridge.domain.validation import RESERVED_RANGE
 
 DNS_SERVER_LIMIT = 5
@@ -105,12 +109,21 @@ class SubnetChanges:
 class Networks:
     """The use cases of VPCs and subnets."""
 
-    def __init__(self, store: Store, clock: Clock, ids: IdSource, wiring: NetworkWiring, turn: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        wiring: NetworkWiring,
+        turn: asyncio.Lock,
+        gateways: FollowingGateways,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._wiring = wiring
         self._turn = turn
+        self._gateways = gateways
 
     async def create_vpc(self, caller: Caller, wish: NewVpc) -> ShownVpc:
         """Store a new VPC with its default route table.
@@ -169,6 +182,7 @@ class Networks:
             NoSuchVpc: unknown, or of another project.
             FromLabFile: the lab file describes it.
             InvalidVpc, InvalidVpcRange, VpcRangeTooSmall: a field is wrong.
+            RangeLeadsOut: a gateway endpoint of the VPC leads to a part of the new range.
         """
         name = None if changes.name is None else check_name(changes.name, InvalidVpc, shortest=0)
         description = (
@@ -186,6 +200,7 @@ class Networks:
                         raise VpcRangeTooSmall(
                             f"cidr {cidr} leaves out {subnet.cidr} of subnet {subnet.id}: choose a range around it"
                         )
+                _refuse_range_that_leads_out(tx, id_, cidr)
             vpc = replace(
                 before,
                 name=before.name if name is None else name,
@@ -204,7 +219,7 @@ class Networks:
         Raises:
             NoSuchVpc: unknown, or of another project.
             FromLabFile: the lab file describes it.
-            VpcHasSubnets, VpcHasRouteTables: named in the message.
+            VpcHasSubnets, VpcHasRouteTables, VpcInUse: named in the message.
         """
 
         def work(tx: WriteTransaction) -> None:
@@ -218,6 +233,8 @@ class Networks:
                 raise VpcHasRouteTables(
                     f"VPC {id_} has route tables ({named(table.id for table in tables)}): delete them first"
                 )
+            if uses := tx.uses_of_vpc(id_):
+                raise VpcInUse(f"VPC {id_} is used by {named_uses(uses)}: delete that first")
             tx.remove_vpc(id_)
 
         async with self._turn:
@@ -270,6 +287,8 @@ class Networks:
                 await self._wiring.detach(subnet)
                 await self._store.write(lambda tx: _forget_if_unused(tx, subnet_id))
                 raise
+            # Only now: a data plane that is told of a subnet before it is wired gives up the whole endpoint.
+            await self._gateways.let_in(subnet)
         return subnet
 
     async def subnets(self, project_id: ProjectId, page: NetworkPage, vpc_id: str | None = None) -> Sequence[Subnet]:
@@ -338,12 +357,24 @@ class Networks:
             return subnet
 
         async with self._turn:
-            subnet = await self._store.write(work)
+            subnet = await self._gateways.change(vpc_id, work)
             await self._wiring.detach(subnet)
 
 
 def _routes_of(vpc: Vpc, tables: Iterable[RouteTable]) -> tuple[Route, ...]:
     return tuple(route for table in tables if table.vpc_id == vpc.id for route in table.routes)
+
+
+def _refuse_range_that_leads_out(tx: ReadTransaction, vpc_id: VpcId, cidr: IPv4Network) -> None:
+    for endpoint in tx.gateway_endpoints(vpc_id):
+        service = tx.service(endpoint.service_id)
+        way_out = None if service is None else service.backend
+        common = overlap(way_out.networks, [cidr]) if isinstance(way_out, WayOut) else None
+        if common is not None:
+            raise RangeLeadsOut(
+                f"cidr {cidr} overlaps {common}, to which gateway endpoint {endpoint.id} leads: "
+                "choose another range, or delete the endpoint first"
+            )
 
 
 def _changeable_subnet(tx: ReadTransaction, project_id: ProjectId, vpc_id: VpcId, id_: SubnetId) -> Subnet:

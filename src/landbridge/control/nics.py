@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 
+from landbridge.control.former_backends import forget_former_places
 from landbridge.control.network_protocols import NetworkWiring
 from landbridge.control.network_rules import (
     NetworkPage,
@@ -19,7 +20,8 @@ from landbridge.control.network_rules import (
     page_of,
     refuse_lab_file,
 )
-from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
+from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.control.settlements import Wakeups
 from landbridge.dataplane.fabric import Host, hosts_of
 from landbridge.domain.errors import AddressOutsideSubnet, AddressTaken, SubnetFull
 from landbridge.domain.ids import IdSource, NicId, ProjectId, SubnetId
@@ -105,14 +107,27 @@ class _Change:
     subnet: Subnet
     before: Mapping[NicId, Host]
     after: Mapping[NicId, Host]
+    was_backend: bool = False
+    """Services had it as a former backend: connections that were opened there end."""
 
 
 class Nics:
     """The use cases of ports."""
 
-    def __init__(self, store: Store, ids: IdSource, wiring: NetworkWiring, turn: asyncio.Lock, region: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        wakeups: Wakeups,
+        wiring: NetworkWiring,
+        turn: asyncio.Lock,
+        region: str,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._ids = ids
+        self._wakeups = wakeups
         self._wiring = wiring
         self._turn = turn
         self._region = region
@@ -209,6 +224,8 @@ class Nics:
     async def delete(self, project_id: ProjectId, id_: NicId) -> None:
         """Delete a port that no service stands behind; its address is free when nothing answers there.
 
+        A service that moved away from it loses the connections that were opened there.
+
         Raises:
             NoSuchPort: unknown, or of another project.
             FromLabFile: the lab file describes it.
@@ -220,11 +237,15 @@ class Nics:
             if uses := tx.uses_of_nic(id_):
                 raise PortInUse(f"port {id_} is used by {named_uses(uses)}: delete that first")
             before = self._hosts(tx, subnet, nic)
+            was_backend = forget_former_places(tx, nic, now)
             tx.forget_nic(id_)
-            return _Change(nic, subnet, before, self._hosts(tx, subnet, nic))
+            return _Change(nic, subnet, before, self._hosts(tx, subnet, nic), was_backend)
 
+        now = self._clock.now()
         async with self._turn:
             change = await self._store.write(work)
+            if change.was_backend:
+                self._wakeups.ring()
             try:
                 is_silent = await self._rewire(change)
             except WiringFailed:

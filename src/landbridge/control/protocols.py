@@ -121,6 +121,30 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return those services that exist."""
         ...
 
+    def gateway_endpoints(self, vpc_id: VpcId) -> Sequence[Endpoint]:
+        """Return the gateway endpoints of a VPC, deleting ones included, the oldest first."""
+        ...
+
+    def endpoints_due(self, now: datetime) -> Sequence[Endpoint]:
+        """Return the endpoints of which something was to be cut by now, and the data plane has not confirmed it."""
+        ...
+
+    def next_cut_after(self, now: datetime) -> datetime | None:
+        """Return the next moment at which something is to be cut of an endpoint; None: there is none."""
+        ...
+
+    def ending_endpoints(self, service_id: ServiceId, limit: int) -> tuple[Sequence[Endpoint], int]:
+        """Return endpoints of which connections go on that may not be made any more, the oldest, and their number."""
+        ...
+
+    def moved_services(self, vpc_id: VpcId) -> Sequence[EndpointService]:
+        """Return the services of a VPC that have former backends, deleting ones included."""
+        ...
+
+    def services_that_left_targets(self) -> Collection[ServiceId]:
+        """Return which services have left places that the data plane has not let go of."""
+        ...
+
     def endpoints_by_id(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, Endpoint]:
         """Return those endpoints that exist."""
         ...
@@ -130,7 +154,10 @@ class ReadTransaction(NetworkReading, Protocol):
         ...
 
     def used_quota(self, project_id: ProjectId, type_: QuotaType) -> int:
-        """Return how many services or endpoints count: neither deleting ones nor services offered to everybody."""
+        """Return how many services or endpoints count.
+
+        Services offered to everybody do not, nor what is being deleted, but for endpoints whose connections go on.
+        """
         ...
 
     def own_quotas(self, project_id: ProjectId) -> Mapping[QuotaType, int]:
@@ -212,7 +239,10 @@ class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
         ...
 
     def update_service(self, service: EndpointService) -> None:
-        """Store a changed service. The caller has raised its generation. Bumps the revision."""
+        """Store a changed service. The caller has raised its generation. Bumps the revision.
+
+        The transit addresses of places that it leaves stay taken until `release_left_targets`.
+        """
         ...
 
     def amend_service(self, service: EndpointService) -> None:
@@ -224,7 +254,7 @@ class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
         ...
 
     def remove_service(self, id_: ServiceId) -> None:
-        """Forget a service, its permissions and its claims; frees the target address if it was the last."""
+        """Forget a service, its permissions and its claims; frees its target addresses if it was the last there."""
         ...
 
     def claim_server_ports(self, service: EndpointService) -> None:
@@ -298,6 +328,14 @@ class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
 
         As for services; success, or knowing that nothing is wired, also clears cut_requested_at.
         """
+        ...
+
+    def record_graces(self, endpoint: Endpoint) -> bool:
+        """Write back which connections still go on, if the endpoint still is at its generation."""
+        ...
+
+    def release_left_targets(self, service: EndpointService) -> None:
+        """Free the transit addresses of places that a service has left, unless it moved on or others are there."""
         ...
 
     def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:

@@ -1,23 +1,34 @@
 """Publish the services that are offered to everybody (contract 3.8), as the lab file lists them.
 
-The list is the whole truth: what is new is published, what differs is changed, what is not in it any more ends. It is
-brought about at the start, in the transaction that also replaces the networks, and before these: so a backend may move
-in the same file. Nobody is cut by it who still has something to connect to.
+The list is the whole truth about what a lab file has published: what is new is published, what differs is changed,
+what is not in it any more ends. It is brought about at the start, in the transaction that also replaces the networks,
+and before these: so a backend may move in the same file. Nobody is cut by it who still has something to connect to.
+What the operator has published through the API is left alone; see `publishing`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from landbridge.control.protocols import WriteTransaction
-from landbridge.domain.errors import OperatorError, PortsConflict
+from landbridge.control.protocols import ReadTransaction, WriteTransaction
+from landbridge.domain.errors import NetworksConflict, OperatorError, PortsConflict, PublicNameTaken
+from landbridge.domain.gateways import overlap
 from landbridge.domain.ids import DomainId, PoolId, ProjectId, ServiceId, VpcId
-from landbridge.domain.resources import Backend, EndpointService, Nic, PortMapping, ServerType, TcpProxy
+from landbridge.domain.resources import (
+    Backend,
+    EndpointService,
+    Nic,
+    Origin,
+    PortMapping,
+    ServerType,
+    TcpProxy,
+    WayOut,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PublicOffer:
-    """A public service as it should be; it belongs to the project that has its backend."""
+    """A public service as it should be; it belongs to the project that has its backend, or its way out."""
 
     id: ServiceId
     name: str
@@ -26,18 +37,21 @@ class PublicOffer:
     project_id: ProjectId
     domain_id: DomainId
     vpc_id: VpcId
-    nic: Nic
-    ports: tuple[PortMapping, ...]
+    place: Nic | WayOut
+    """The NIC behind an interface service, the way out of a gateway service."""
+    ports: tuple[PortMapping, ...] = ()
+    """A gateway service has none."""
 
 
 def publish(tx: WriteTransaction, offers: Sequence[PublicOffer], pool_id: PoolId, now: datetime) -> None:
-    """Make the public services be these.
+    """Make the lab file's public services be these.
 
     Raises:
-        OperatorError: one that is gone has connections, or a tenant's service has a server port that one needs.
+        OperatorError: one that is gone has connections, or another service has what one needs: a server port, a name
+            or a network.
     """
     wanted = {offer.id for offer in offers}
-    present = {service.id: service for service in tx.all_public_services()}
+    present = {service.id: service for service in tx.all_public_services() if service.origin is Origin.LAB}
     for id_, service in present.items():
         # All ports first: one may pass from one service to another in the same file.
         tx.release_server_ports(id_)
@@ -45,9 +59,42 @@ def publish(tx: WriteTransaction, offers: Sequence[PublicOffer], pool_id: PoolId
             _end(tx, service, now)
     for offer in offers:
         try:
+            _check_is_free(tx, offer)
             _bring_about(tx, offer, present.get(offer.id), pool_id, now)
-        except PortsConflict as error:
+        except (PortsConflict, PublicNameTaken, NetworksConflict) as error:
             raise OperatorError(f"public service {offer.name} cannot be published: {error.message}") from error
+
+
+def check_name_is_free(services: Sequence[EndpointService], name: str) -> None:
+    """Refuse a name that one of these public services has.
+
+    Raises:
+        PublicNameTaken: one that lives has it.
+    """
+    for service in services:
+        if service.name == name and service.delete_requested_at is None:
+            raise PublicNameTaken(f"there is a public service {name} already: choose another name")
+
+
+def check_networks_are_free(services: Sequence[EndpointService], way_out: WayOut) -> None:
+    """Refuse networks that another public service leads to: an address has one way out.
+
+    Raises:
+        NetworksConflict: one that lives has an address of them.
+    """
+    for service in services:
+        if isinstance(service.backend, WayOut) and service.delete_requested_at is None:
+            common = overlap(way_out.networks, service.backend.networks)
+            if common is not None:
+                raise NetworksConflict(f"public service {service.name} leads to a part of {common}: choose other cidrs")
+
+
+def _check_is_free(tx: ReadTransaction, offer: PublicOffer) -> None:
+    # Among themselves, the file's services have been checked as it was read.
+    others = [service for service in tx.all_public_services() if service.origin is not Origin.LAB]
+    check_name_is_free(others, offer.name)
+    if isinstance(offer.place, WayOut):
+        check_networks_are_free(others, offer.place)
 
 
 def _end(tx: WriteTransaction, service: EndpointService, now: datetime) -> None:
@@ -65,8 +112,12 @@ def _end(tx: WriteTransaction, service: EndpointService, now: datetime) -> None:
 def _bring_about(
     tx: WriteTransaction, offer: PublicOffer, present: EndpointService | None, pool_id: PoolId, now: datetime
 ) -> None:
-    transit = tx.claim_target_address(pool_id, offer.vpc_id, offer.nic.address)
-    backend = Backend(ServerType.VM, offer.nic.id, None, offer.nic.subnet_id, offer.nic.address, transit)
+    place: Backend | WayOut
+    if isinstance(offer.place, WayOut):
+        place = offer.place
+    else:
+        transit = tx.claim_target_address(pool_id, offer.vpc_id, offer.place.address)
+        place = Backend(ServerType.VM, offer.place.id, None, offer.place.subnet_id, offer.place.address, transit)
     service = EndpointService(
         id=offer.id,
         project_id=offer.project_id,
@@ -74,7 +125,7 @@ def _bring_about(
         pool_id=pool_id,
         name=offer.name,
         vpc_id=offer.vpc_id,
-        backend=backend,
+        backend=place,
         ports=offer.ports,
         approval_enabled=False,
         tcp_proxy=TcpProxy.CLOSE,
@@ -83,6 +134,7 @@ def _bring_about(
         created_at=now,
         updated_at=now,
         public_owner=offer.owner,
+        origin=Origin.LAB,
     )
     if present is None:
         tx.add_service(service)
@@ -93,7 +145,7 @@ def _bring_about(
         present,
         vpc_id=service.vpc_id,
         domain_id=service.domain_id,
-        backend=backend,
+        backend=place,
         ports=service.ports,
         public_owner=service.public_owner,
         delete_requested_at=None,

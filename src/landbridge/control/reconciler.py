@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -27,9 +28,12 @@ from landbridge.control.round import (
     write_outcome,
 )
 from landbridge.control.settlements import Settlements, Wakeups
+from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
+from landbridge.dataplane.compile import USUAL_TERMS, Terms
 from landbridge.dataplane.driver import Driver, DriverError
-from landbridge.dataplane.model import Wired, WiredId
+from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, Wired, WiredId
 from landbridge.dataplane.plan import Ensure, Plan, diff
+from landbridge.domain.draining import is_cut_due, next_cut_at
 from landbridge.domain.resources import Endpoint, EndpointService
 
 T = TypeVar("T")
@@ -79,9 +83,15 @@ def removes_too_much(plan: Plan, asked_for: Collection[WiredId], wired_count: in
     return unasked if unasked > limit else 0
 
 
-def drift(plan: Plan, rows: Mapping[WiredId, EndpointService | Endpoint]) -> Collection[WiredId]:
+def drift(plan: Plan, rows: Mapping[WiredId, EndpointService | Endpoint], now: datetime) -> Collection[WiredId]:
     """Return what a sweep has to change though nobody asked for a change since it was last reached."""
-    reached = {id_ for id_, row in rows.items() if row.observed_generation == row.generation and row.last_error is None}
+    reached = {
+        id_
+        for id_, row in rows.items()
+        if row.observed_generation == row.generation
+        and row.last_error is None
+        and not (isinstance(row, Endpoint) and is_cut_due(row, now))
+    }
     repaired = [step.wired.id for step in plan.ensures if step.wired.id in reached]
     return [*repaired, *(step.id for step in plan.removals if step.id not in rows)]
 
@@ -101,6 +111,8 @@ class Reconciler:
         chance: Callable[[], float],
         sweep_interval_seconds: float = 300.0,
         accept_removals: bool = False,
+        bridged: Callable[[], Bridged] = lambda: NO_BRIDGES,
+        connection_limit: int = CONNECTIONS_PER_ENDPOINT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -113,8 +125,11 @@ class Reconciler:
         self._chance = chance
         self._sweep_interval_seconds = sweep_interval_seconds
         self._accept_removals = accept_removals
+        self._bridged = bridged
+        self._connection_limit = connection_limit
         self._monotonic = monotonic
         self._revision = 0
+        self._next_cut_at: datetime | None = None
         self._retries: dict[WiredId, _Retry] = {}
         self._round_attempts = 0
         self._must_sweep = True
@@ -130,6 +145,11 @@ class Reconciler:
             else:
                 await self.supervised("round", self.round)
 
+    def look_again(self) -> None:
+        """Sweep at once: what the data plane is attached to has changed."""
+        self._must_sweep = True
+        self._wakeups.ring()
+
     async def supervised(self, kind: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run a round; whatever goes wrong is told, and tried again after a back-off."""
         try:
@@ -144,13 +164,22 @@ class Reconciler:
 
     def _seconds_to_wait(self, next_sweep_at: float) -> float:
         due = min((retry.due_at for retry in self._retries.values()), default=next_sweep_at)
-        return max(0.0, min(due, next_sweep_at) - self._monotonic())
+        seconds = min(due, next_sweep_at) - self._monotonic()
+        if self._next_cut_at is not None:
+            seconds = min(seconds, (self._next_cut_at - self._clock.now()).total_seconds())
+        return max(0.0, seconds)
+
+    def _terms(self) -> Terms:
+        return Terms(self._clock.now(), self._connection_limit)
 
     async def round(self) -> None:
         """Bring what changed since the last round, and what is due for another try, to the data plane."""
         started = self._monotonic()
         due = [id_ for id_, retry in self._retries.items() if retry.due_at <= started]
-        scope = await self._store.read(lambda tx: read_scope(tx, self._revision, due))
+        bridged, terms, waiting = self._bridged(), self._terms(), self._retries.keys() - set(due)
+        scope = await self._store.read(
+            lambda tx: read_scope(tx, self._revision, due, bridged=bridged, terms=terms, backing_off=waiting)
+        )
         compiled = compile_scope(scope, self._driver.capabilities)
         vanished = set(due) - compiled.keys()
         for id_ in vanished:
@@ -159,8 +188,8 @@ class Reconciler:
         if compiled:
             desired = wanted(compiled)
             plan, errors = await self._in_driver_thread(lambda: self._bring_about(desired))
-            await self._write_back(outcomes(scope, compiled, errors))
-        self._revision = scope.revision
+            await self._write_back(outcomes(scope, compiled, errors), terms.now)
+        self._revision, self._next_cut_at = scope.revision, scope.next_cut_at
         if compiled:
             self._observer.round_finished("round", plan, errors, self._monotonic() - started)
 
@@ -171,7 +200,10 @@ class Reconciler:
     async def sweep(self) -> None:
         """Compare everything with the data plane, deeply, and repair what differs."""
         started = self._monotonic()
-        scope = await self._store.read(lambda tx: read_scope(tx, 0, (), everything=True))
+        # Before anything is read: who asks for a look meanwhile wants another one.
+        self._must_sweep = False
+        bridged, terms = self._bridged(), self._terms()
+        scope = await self._store.read(lambda tx: read_scope(tx, 0, (), everything=True, bridged=bridged, terms=terms))
         compiled = compile_scope(scope, self._driver.capabilities)
         desired = wanted(compiled)
         expected = [wired for wired in desired.values() if wired is not None]
@@ -183,26 +215,25 @@ class Reconciler:
             # What tenants asked to be removed goes all the same: the outcomes below say that it is gone.
             plan = Plan(tuple(step for step in plan.steps if isinstance(step, Ensure) or step.id in desired))
         # From nothing at all, everything has to be wired: that is a start, and nothing has drifted.
-        if observed and (drifted := drift(plan, {**scope.services, **scope.endpoints})):
+        if observed and (drifted := drift(plan, {**scope.services, **scope.endpoints}, terms.now)):
             self._observer.drift_found(drifted)
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
-        await self._write_back(outcomes(scope, compiled, errors))
-        self._revision = max(self._revision, scope.revision)
-        self._must_sweep = False
+        await self._write_back(outcomes(scope, compiled, errors), terms.now)
+        self._revision, self._next_cut_at = max(self._revision, scope.revision), scope.next_cut_at
         self._accept_removals = False
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
 
-    async def _write_back(self, results: Collection[Outcome]) -> None:
-        to_write = [outcome for outcome in results if needs_writing(outcome)]
+    async def _write_back(self, results: Collection[Outcome], compiled_at: datetime) -> None:
+        to_write = [outcome for outcome in results if needs_writing(outcome, compiled_at)]
         if to_write:
-            await self._store.write(partial(_write_all, outcomes=to_write))
+            await self._store.write(partial(_write_all, outcomes=to_write, now=compiled_at))
         now = self._clock.now()
         for outcome in results:
             self._schedule(outcome)
         for row in settled(results):
             self._settlements.settle(row.id, row.generation)
         for outcome in to_write:
-            self._observer.observed(outcome, max(0.0, (now - outcome.row.updated_at).total_seconds()))
+            self._observer.observed(outcome, max(0.0, (now - _asked_at(outcome.row, now)).total_seconds()))
 
     def _schedule(self, outcome: Outcome) -> None:
         id_ = outcome.row.id
@@ -216,14 +247,22 @@ class Reconciler:
         return await asyncio.get_running_loop().run_in_executor(self._driver_thread, work)
 
 
-def _write_all(tx: WriteTransaction, outcomes: Collection[Outcome]) -> None:
+def _write_all(tx: WriteTransaction, outcomes: Collection[Outcome], now: datetime) -> None:
     for outcome in outcomes:
-        write_outcome(tx, outcome)
+        write_outcome(tx, outcome, now)
 
 
-def plan_everything(tx: ReadTransaction, driver: Driver) -> Plan:
+def _asked_at(row: EndpointService | Endpoint, now: datetime) -> datetime:
+    """Return when a row's last intent became due: when it was written, or at its deadline."""
+    deadline = next_cut_at(row) if isinstance(row, Endpoint) else None
+    return row.updated_at if deadline is None or deadline > now else max(deadline, row.updated_at)
+
+
+def plan_everything(
+    tx: ReadTransaction, driver: Driver, bridged: Bridged = NO_BRIDGES, terms: Terms = USUAL_TERMS
+) -> Plan:
     """Return what a sweep would do now, without doing it (`landbridge plan`)."""
-    scope = read_scope(tx, 0, (), everything=True)
+    scope = read_scope(tx, 0, (), everything=True, bridged=bridged, terms=terms)
     desired = wanted(compile_scope(scope, driver.capabilities))
     observed = driver.survey([wired for wired in desired.values() if wired is not None])
     return Plan(diff(desired, observed).steps, is_sweep=True)

@@ -2,12 +2,17 @@
 
 A custom route is kept and shown; the data plane carries none. What counts is its destination: a VPC that takes part
 must not send 198.19.128.0/17 elsewhere, so the destinations of all its tables stand in the VPC, written with them.
+
+Routes of gateway endpoints are carried. They are shown beside the custom ones, come and go with their endpoints, and
+nobody changes them here. Which subnets may use them follows from which subnets have the table.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
+from landbridge.control.gateway_following import FollowingGateways
+from landbridge.control.gateways import routes_by_table
 from landbridge.control.network_rules import (
     NetworkPage,
     named,
@@ -17,12 +22,14 @@ from landbridge.control.network_rules import (
     refuse_reserved_range,
 )
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
+from landbridge.domain.gateways import ENDPOINT_ROUTE
 from landbridge.domain.ids import IdSource, ProjectId, RouteTableId, SubnetId, VpcId
 from landbridge.domain.network_errors import (
     DefaultRouteTableStays,
     FromLabFile,
     InvalidRouteTable,
     NoSuchRouteTable,
+    RouteOfEndpoint,
     RouteTableInUse,
     TooManyNetworks,
 )
@@ -101,15 +108,18 @@ class ShownRouteTable:
 
     table: RouteTable
     subnet_ids: tuple[SubnetId, ...]
+    endpoint_routes: tuple[Route, ...] = ()
+    """Routes that gateway endpoints have put into it; a list leaves them out, as it shows no routes."""
 
 
 class RouteTables:
     """The use cases of route tables."""
 
-    def __init__(self, store: Store, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: IdSource, gateways: FollowingGateways) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._gateways = gateways
 
     async def create(self, caller: Caller, wish: NewRouteTable) -> ShownRouteTable:
         """Store a new route table, which no subnet has yet.
@@ -176,6 +186,7 @@ class RouteTables:
             NoSuchRouteTable: unknown, or of another project.
             InvalidRouteTable: a field is wrong.
             FromLabFile: a route to be removed or changed is in the lab file.
+            RouteOfEndpoint: it is a gateway endpoint's, or one is to be added where such a one leads.
             ReservedRange: a new route overlaps 198.19.128.0/17, and the VPC has services or endpoints.
             TooManyNetworks: too many routes.
         """
@@ -189,6 +200,7 @@ class RouteTables:
             table = _own_table(tx, project_id, id_)
             vpc = own_vpc(tx, project_id, table.vpc_id)
             routes = {route.destination: route for route in table.routes}
+            _refuse_endpoint_routes(tx, table, changes)
             for text in changes.removed:
                 del routes[_changeable(routes, text).destination]
             for change in changes.changed:
@@ -218,6 +230,8 @@ class RouteTables:
     ) -> ShownRouteTable:
         """Give subnets this route table, or the default one back.
 
+        Gateway endpoints follow: when this returns, no subnet uses one that its table does not lead to.
+
         Raises:
             NoSuchRouteTable, NoSuchSubnet: unknown, or of another project.
             InvalidRouteTable: a subnet is in another VPC, or has not the table that is taken from it.
@@ -242,7 +256,8 @@ class RouteTables:
                 tx.put_subnet(replace(subnet, route_table_id=None if table.is_default else id_))
             return _shown(tx, table)
 
-        return await self._store.write(work)
+        table = await self._store.read(lambda tx: _own_table(tx, project_id, id_))
+        return await self._gateways.change(table.vpc_id, work)
 
     async def delete(self, project_id: ProjectId, id_: RouteTableId) -> None:
         """Delete a route table that no subnet has.
@@ -250,7 +265,7 @@ class RouteTables:
         Raises:
             NoSuchRouteTable: unknown, or of another project.
             DefaultRouteTableStays: it goes with its VPC only.
-            RouteTableInUse: the subnets are named in the message.
+            RouteTableInUse: the subnets or gateway endpoints are named in the message.
         """
 
         def work(tx: WriteTransaction) -> None:
@@ -262,6 +277,12 @@ class RouteTables:
                     f"route table {id_} is associated with subnets ({named(shown.subnet_ids)}): disassociate them first"
                 )
             vpc = own_vpc(tx, project_id, shown.table.vpc_id)
+            bound = [endpoint.id for endpoint in tx.gateway_endpoints(vpc.id) if id_ in endpoint.route_table_ids]
+            if bound:
+                raise RouteTableInUse(
+                    f"route table {id_} has routes of gateway endpoints ({named(bound)}): "
+                    "give them another route table, or delete them first"
+                )
             tx.remove_route_table(id_)
             tx.put_vpc(replace(vpc, routes=destinations_of(tx.route_tables(vpc.id))))
 
@@ -285,7 +306,8 @@ def _store(tx: WriteTransaction, vpc: Vpc, table: RouteTable) -> ShownRouteTable
 def _shown(tx: ReadTransaction, table: RouteTable) -> ShownRouteTable:
     wanted = {None, table.id} if table.is_default else {table.id}
     subnets = tx.subnets(table.vpc_id)
-    return ShownRouteTable(table, tuple(subnet.id for subnet in subnets if subnet.route_table_id in wanted))
+    having_it = tuple(subnet.id for subnet in subnets if subnet.route_table_id in wanted)
+    return ShownRouteTable(table, having_it, tuple(routes_by_table(tx, table.vpc_id).get(table.id, ())))
 
 
 def _subnets_by_table(tx: ReadTransaction, project_id: ProjectId) -> Mapping[RouteTableId, list[SubnetId]]:
@@ -296,6 +318,26 @@ def _subnets_by_table(tx: ReadTransaction, project_id: ProjectId) -> Mapping[Rou
         if table_id is not None:
             found.setdefault(table_id, []).append(subnet.id)
     return found
+
+
+def _refuse_endpoint_routes(tx: ReadTransaction, table: RouteTable, changes: RouteTableChanges) -> None:
+    """Refuse to touch what gateway endpoints have put into a table, or to hide something behind it."""
+    endpoint_routes = routes_by_table(tx, table.vpc_id).get(table.id, ())
+    owners = {route.destination: route.next_hop for route in endpoint_routes}
+    for text in (*changes.removed, *(change.destination for change in changes.changed)):
+        owner = owners.get(check_range(text, InvalidRouteTable, _EXAMPLE))
+        if owner is not None:
+            raise RouteOfEndpoint(
+                f"the route to {text} is gateway endpoint {owner}'s: change the endpoint's route tables, or delete it"
+            )
+    for wish in changes.added:
+        destination = check_range(wish.destination, InvalidRouteTable, _EXAMPLE)
+        for route in endpoint_routes:
+            if destination.subnet_of(route.destination):
+                raise RouteOfEndpoint(
+                    f"packets to {destination} leave by gateway endpoint {route.next_hop}, which leads to "
+                    f"{route.destination} from here: leave the route out, or change the endpoint's route tables"
+                )
 
 
 def _changeable(routes: Mapping[IPv4Network, Route], destination: str) -> Route:
@@ -339,6 +381,8 @@ def _checked(route: Route) -> Route:
         raise InvalidRouteTable("type must be a kind of next hop, such as ecs, eni or vip")
     if route.kind == LAB_ROUTE:
         raise InvalidRouteTable(f"type {LAB_ROUTE} is for routes of the lab file: use one such as ecs, eni or vip")
+    if route.kind == ENDPOINT_ROUTE:
+        raise InvalidRouteTable(f"type {ENDPOINT_ROUTE} is for routes of gateway endpoints: create such an endpoint")
     if not 1 <= len(route.next_hop) <= _NEXT_HOP_LIMIT or not route.next_hop.isprintable():
         raise InvalidRouteTable(f"nexthop must be an id or address of at most {_NEXT_HOP_LIMIT} characters")
     check_network_description(route.description, InvalidRouteTable)

@@ -1,9 +1,9 @@
 """Change an endpoint service while it serves (contract 3.6, 3.18).
 
 All parts of a change are stored in one transaction or none is. Ports and backends are changed in living endpoints too:
-connections on unchanged ports go on, and the answer comes when the data plane has followed, so that a port taken out
-carries nothing from then on. A service that was available stays so. What no data plane hears of (name, description,
-approval) wakes none.
+connections on unchanged ports go on, where they were opened, and the answer comes when the data plane has followed, so
+that a port taken out carries nothing from then on. A service that was available stays so. What no data plane hears of
+(name, description, approval) wakes none.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from landbridge.dataplane.driver import Capabilities
 from landbridge.domain.errors import BackendNotChangeable, NotCarried, ServiceNotChangeable
 from landbridge.domain.ids import NicId, ProjectId, ServiceId
 from landbridge.domain.lifecycle import ServiceStatus, service_status
+from landbridge.domain.moving import moved
 from landbridge.domain.naming import check_short_name, full_service_name
-from landbridge.domain.resources import EndpointService, PortMapping, ServerType, TcpProxy
+from landbridge.domain.resources import Backend, EndpointService, PortMapping, ServerType, TcpProxy, WayOut
 from landbridge.domain.validation import check_description, check_ports
 
 T = TypeVar("T")
@@ -130,6 +131,8 @@ class ServiceChanges:
     async def _new_backend(self, service: EndpointService, change: ServiceChange) -> FoundBackend | None:
         """Return the backend that the service is to get, None if it keeps its own."""
         backend = service.backend
+        if isinstance(backend, WayOut):
+            return None  # nobody changes a gateway service: it is public
         port_id = backend.nic_id if change.port_id is None else change.port_id
         if port_id != backend.nic_id and backend.server_type is not ServerType.LB:
             raise BackendNotChangeable(
@@ -140,7 +143,7 @@ class ServiceChanges:
                 f"a service of server_type {backend.server_type} has no vip_port_id: leave it out"
             )
         vip_port_id = backend.vip_nic_id if change.vip_port_id is None else change.vip_port_id
-        if port_id == backend.nic_id and vip_port_id in {backend.vip_nic_id, _shown_vip(service)}:
+        if port_id == backend.nic_id and vip_port_id in {backend.vip_nic_id, _shown_vip(backend)}:
             return None
         return await find_backend(
             self._directory, service.project_id, service.vpc_id, backend.server_type, port_id, vip_port_id
@@ -153,16 +156,21 @@ class ServiceChanges:
             return service
         self._directory.recheck(tx, service.vpc_id, nic_ids=found.nic_ids)
         transit = tx.claim_target_address(service.pool_id, service.vpc_id, found.address)
-        return replace(service, backend=found.at(transit))
+        return moved(service, found.at(transit))
 
 
 def concerns_the_data_plane(before: EndpointService, after: EndpointService) -> bool:
     """Say whether a data plane has anything to do; the order of ports is only shown."""
-    return (set(before.ports), before.backend, before.tcp_proxy) != (set(after.ports), after.backend, after.tcp_proxy)
+    return _carried(before) != _carried(after)
+
+
+def _carried(service: EndpointService) -> object:
+    return set(service.ports), service.backend, service.former_backends, service.tcp_proxy
 
 
 def _takes_something_away(before: EndpointService, after: EndpointService) -> bool:
-    return before.backend != after.backend or not set(before.ports) <= set(after.ports)
+    is_place_lost = not set(before.former_backends) <= {after.backend, *after.former_backends}
+    return is_place_lost or not set(before.ports) <= set(after.ports)
 
 
 def _changeable_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> EndpointService:
@@ -183,6 +191,6 @@ def _or(wish: T | None, present: T) -> T:
     return present if wish is None else wish
 
 
-def _shown_vip(service: EndpointService) -> NicId:
+def _shown_vip(backend: Backend) -> NicId:
     """Return what a VIP service shows as vip_port_id."""
-    return service.backend.vip_nic_id or service.backend.nic_id
+    return backend.vip_nic_id or backend.nic_id

@@ -166,6 +166,14 @@ def attachments(wired: Wired) -> tuple[Attachment, ...]:
             return (*wired.entries, wired.exit)
 
 
+def may_be_missing(wired: Wired, attachment: Attachment) -> bool:
+    """Say whether something can be wired though a subnet of it is not there, as long as another one is.
+
+    Nobody leaves by a gateway endpoint from a subnet that is not there; the others must not wait for it.
+    """
+    return isinstance(wired, GatewayBinding) and attachment in wired.entries and attachment.bridge is None
+
+
 def digest(wired: Wired) -> Digest:
     """Return the digest of what is wired: equal for equal values only."""
     # A dataclass's repr names its class, every field and every value: all that counts, and quick to make.

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from landbridge.control.former_backends import forget_former_places
+from landbridge.control.gateways import bound_tables
 from landbridge.control.protocols import ReadTransaction, WriteTransaction
-from landbridge.domain.errors import AddressTaken, OperatorError, TransitRangeOverlap
+from landbridge.domain.errors import AddressTaken, OperatorError, TransitRangeOverlap, UserError
 from landbridge.domain.ids import NicId, SubnetId, VpcId
 from landbridge.domain.networking import default_route_table, destinations_of, with_lab_routes
-from landbridge.domain.resources import Nic, Origin, ServerType, Subnet, Vpc
+from landbridge.domain.resources import Nic, Origin, ServerType, ServiceType, Subnet, Vpc, WayOut
 from landbridge.domain.validation import check_transit_range_is_free
 
 
@@ -45,7 +47,10 @@ def replace_contents(
     _refuse_pulling_the_rug(tx, lab, made)
     _refuse_collisions(lab, made)
     for nic in before.nics.values():
-        if lab.nics.get(nic.id) != nic:
+        there = lab.nics.get(nic.id)
+        if there is None or there.address != nic.address:
+            forget_former_places(tx, nic, now)
+        if there != nic:
             tx.remove_nic(nic.id)
     for subnet_id in before.subnets.keys() - lab.subnets.keys():
         tx.remove_subnet(subnet_id)
@@ -58,6 +63,7 @@ def replace_contents(
     for nic in nics:
         _put_nic(tx, nic, made)
     _refuse_reserved_ranges(tx, vpcs)
+    _refuse_hidden_gateways(tx)
 
 
 def _networks(vpcs: Sequence[Vpc], subnets: Sequence[Subnet], nics: Sequence[Nic]) -> _Networks:
@@ -161,6 +167,13 @@ def _refuse_pulling_the_rug(tx: ReadTransaction, lab: _Networks, made: _Networks
             # Taking it out of the data plane needs nothing of the directory.
             continue
         backend = service.backend
+        if isinstance(backend, WayOut):
+            if backend.subnet_id not in subnet_by_id:
+                raise OperatorError(
+                    f"endpoint service {service.name} leads through subnet {backend.subnet_id}: "
+                    "put it back into the lab file, or delete the service first"
+                )
+            continue
         is_virtual = backend.server_type is ServerType.VIP and backend.vip_nic_id is not None
         target = backend.vip_nic_id if is_virtual else backend.nic_id
         if target is None or address_by_nic.get(target) != backend.address or service.vpc_id not in vpc_ids:
@@ -169,6 +182,13 @@ def _refuse_pulling_the_rug(tx: ReadTransaction, lab: _Networks, made: _Networks
                 "put it back into the lab file, or delete the service first"
             )
     for endpoint in everything.endpoints:
+        if endpoint.subnet_id is None or endpoint.address is None:
+            if endpoint.vpc_id not in vpc_ids:
+                raise OperatorError(
+                    f"endpoint {endpoint.id} needs VPC {endpoint.vpc_id}: "
+                    "put it back into the lab file, or delete the endpoint first"
+                )
+            continue
         subnet = subnet_by_id.get(endpoint.subnet_id)
         if subnet is None or endpoint.address not in subnet.cidr or endpoint.vpc_id not in vpc_ids:
             raise OperatorError(
@@ -180,6 +200,23 @@ def _refuse_pulling_the_rug(tx: ReadTransaction, lab: _Networks, made: _Networks
                 f"endpoint {endpoint.id} has {endpoint.address}, which the lab file now gives to the gateway of its "
                 "subnet: give the gateway another address, or delete the endpoint first"
             )
+
+
+def _refuse_hidden_gateways(tx: ReadTransaction) -> None:
+    """Refuse a VPC's range, a custom route or a service's networks if a gateway endpoint could not be made so now."""
+    for endpoint in tx.changes_since(0).endpoints:
+        if endpoint.service_type is not ServiceType.GATEWAY or endpoint.delete_requested_at is not None:
+            continue
+        vpc, service = tx.vpc(endpoint.vpc_id), tx.service(endpoint.service_id)
+        if vpc is None or service is None:
+            continue
+        try:
+            bound_tables(tx, vpc, service, endpoint.route_table_ids, endpoint.id)
+        except UserError as error:
+            raise OperatorError(
+                f"gateway endpoint {endpoint.id} would lead nowhere: {error.message}. Change the lab file back, or "
+                "delete the endpoint first"
+            ) from error
 
 
 def _refuse_reserved_ranges(tx: ReadTransaction, vpcs: Sequence[Vpc]) -> None:

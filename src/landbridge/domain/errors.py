@@ -8,6 +8,7 @@ LandbridgeError
 │   ├── Unauthenticated       nobody knows who is asking
 │   ├── Forbidden             known, and not allowed
 │   ├── IdentityUnavailable   it cannot be known now who is asking
+│   ├── TrafficUnavailable    it cannot be known now what passes
 │   └── TooManyRequests       not now
 └── OperatorError             shown as "internal error" with a request id; logged in full
 
@@ -64,6 +65,12 @@ class IdentityUnavailable(UserError):
     """Whoever knows the users cannot be asked now."""
 
     slug = "identity-unavailable"
+
+
+class TrafficUnavailable(UserError):
+    """The data plane cannot tell about its traffic now."""
+
+    slug = "traffic-unavailable"
 
 
 class TooManyRequests(UserError):
@@ -355,6 +362,30 @@ class MissingSubnetId(BadRequest):
     slug = "missing-subnet-id"
 
 
+class InvalidRouteTableId(BadRequest):
+    """An id of a route table is no UUID."""
+
+    slug = "invalid-route-table-id"
+
+
+class InvalidNetworks(BadRequest):
+    """The networks of a gateway service are none that it can have."""
+
+    slug = "invalid-networks"
+
+
+class NetworksNotAllowed(BadRequest):
+    """An interface service has no networks."""
+
+    slug = "networks-not-allowed"
+
+
+class PortIdNotAllowed(BadRequest):
+    """A gateway service has no port_id."""
+
+    slug = "port-id-not-allowed"
+
+
 class InvalidSubnetId(BadRequest):
     """A subnet_id that is no UUID."""
 
@@ -371,6 +402,12 @@ class InvalidEnableDns(BadRequest):
     """An enable_dns that is no boolean."""
 
     slug = "invalid-enable-dns"
+
+
+class InvalidCutOff(BadRequest):
+    """A choice of how connections end that is not offered, or whose deadline does not fit it."""
+
+    slug = "invalid-cut-off"
 
 
 class InvalidWhitelist(BadRequest):
@@ -422,6 +459,12 @@ class ServiceNotFound(NotFound):
     """No such endpoint service in this project."""
 
     slug = "service-not-found"
+
+
+class RouteTableNotFound(NotFound):
+    """The VPC has no such route table."""
+
+    slug = "route-table-not-found"
 
 
 class PermissionNotFound(NotFound):
@@ -587,6 +630,54 @@ class NotAGatewayEndpoint(Conflict):
     """Only gateway endpoints have route tables."""
 
     slug = "not-a-gateway-endpoint"
+
+
+class WhitelistNotTaken(Conflict):
+    """A gateway endpoint has no whitelist."""
+
+    slug = "whitelist-not-taken"
+
+
+class AddressNotTaken(Conflict):
+    """A gateway endpoint has no address."""
+
+    slug = "address-not-taken"
+
+
+class NoRouteTable(Conflict):
+    """A gateway endpoint needs a route table."""
+
+    slug = "no-route-table"
+
+
+class RouteTableTaken(Conflict):
+    """Another endpoint leads to the same networks from this route table."""
+
+    slug = "route-table-taken"
+
+
+class RoutesNotAdded(Conflict):
+    """A custom route of the table leads to a part of the service's networks already."""
+
+    slug = "routes-not-added"
+
+
+class NetworksInVpc(Conflict):
+    """The service's networks overlap the VPC's own range, or are reached from the very VPC."""
+
+    slug = "networks-in-vpc"
+
+
+class PublicNameTaken(Conflict):
+    """Another public service has the name."""
+
+    slug = "public-name-taken"
+
+
+class NetworksConflict(Conflict):
+    """Another public service has some of the networks."""
+
+    slug = "networks-conflict"
 
 
 class QuotaExceeded(Conflict):

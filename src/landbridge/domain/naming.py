@@ -14,6 +14,7 @@ _SHORT_NAME = re.compile(r"[A-Za-z0-9_-]{0,16}")
 REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 """What a region may be called: no dot, and short enough that full names stay within 128 characters."""
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2,}")
+_OWNER = re.compile(r"[!-~]([ -~]{0,62}[!-~])?")
 NAME_LIMIT = 128
 """Characters of a full name."""
 
@@ -25,6 +26,11 @@ def is_public_name(name: str) -> bool:
     """
     is_short_enough = len(name) <= NAME_LIMIT
     return is_short_enough and _PUBLIC_NAME.fullmatch(name) is not None and not is_uuid(name.rpartition(".")[2])
+
+
+def is_public_owner(text: str) -> bool:
+    """Say whether a public service may show this as its owner: 1 to 64 ASCII characters, none of them a control."""
+    return _OWNER.fullmatch(text) is not None
 
 
 def check_short_name(name: str) -> str:

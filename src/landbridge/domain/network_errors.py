@@ -156,6 +156,24 @@ class ReservedRange(Conflict):
     slug = "reserved-range"
 
 
+class RouteOfEndpoint(Conflict):
+    """A gateway endpoint has put the route into the table; it goes with the endpoint."""
+
+    slug = "route-of-endpoint"
+
+
+class RangeLeadsOut(Conflict):
+    """A VPC's new range would overlap networks to which one of its gateway endpoints leads."""
+
+    slug = "range-leads-out"
+
+
+class VpcInUse(Conflict):
+    """Services or endpoints use the VPC."""
+
+    slug = "vpc-in-use"
+
+
 class TooManyNetworks(Conflict):
     """A project or VPC has as many VPCs, subnets, ports, route tables or routes as it may have."""
 

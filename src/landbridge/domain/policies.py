@@ -1,6 +1,7 @@
-"""Check endpoint policies: JSON objects that say what an endpoint may be used for (contract 3.24).
+"""Check endpoint policies: JSON that says what an endpoint may be used for (contract 3.24).
 
-A policy is kept and shown as it was sent. What is in it is for others to read: nothing here enforces it.
+A gateway endpoint may have a list of statements, any endpoint an object. A policy is kept and shown as it was sent.
+What is in it is for others to read: nothing here enforces it.
 """
 
 import json
@@ -11,6 +12,7 @@ from landbridge.domain.errors import InvalidPolicy
 
 POLICY_LIMIT_BYTES = 20 * 1024
 """Of the policy's JSON text in UTF-8, without the spaces between its parts."""
+STATEMENT_LIMIT = 10
 POLICY_DEPTH_LIMIT = 16
 """How many objects and lists may stand inside one another, the policy itself included."""
 
@@ -34,6 +36,31 @@ def check_policy_document(document: object) -> str:
     if size > POLICY_LIMIT_BYTES:
         raise InvalidPolicy(f"policy_document has {size} bytes: at most {POLICY_LIMIT_BYTES} are allowed")
     return text
+
+
+def check_policy_statement(statements: object) -> str:
+    """Return a list of statements as compact JSON text, members in the order given (contract 4.5).
+
+    Raises:
+        InvalidPolicy: no list of 1 to 10 statements, one without Effect, Action or Resource, too deep or too large.
+    """
+    listed = cast("list[object]", statements) if isinstance(statements, list) else []
+    if not 1 <= len(listed) <= STATEMENT_LIMIT:
+        raise InvalidPolicy(f"policy_statement must be a list of 1 to {STATEMENT_LIMIT} statements")
+    for statement in listed:
+        members = dict(cast("Mapping[str, object]", statement)) if isinstance(statement, Mapping) else {}
+        if members.get("Effect") not in ("Allow", "Deny"):
+            raise InvalidPolicy("each policy statement must be an object with Effect Allow or Deny")
+        for name in ("Action", "Resource"):
+            if not _is_list_of_texts(members.get(name)):
+                raise InvalidPolicy(f"{name} of a policy statement must be a list of texts, at least one")
+    # The same bounds as for an object; the object around it adds nothing that anybody sees.
+    return check_policy_document({"": listed}).removeprefix('{"":').removesuffix("}")
+
+
+def _is_list_of_texts(value: object) -> bool:
+    texts = cast("list[object]", value) if isinstance(value, list) else []
+    return bool(texts) and all(isinstance(text, str) and text for text in texts)
 
 
 def _depth(document: object) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
+from landbridge.domain.cutting import CutOffs, FormerClients, Grace
 from landbridge.domain.ids import (
     DomainId,
     EndpointId,
@@ -22,6 +23,20 @@ from landbridge.domain.ids import (
     SubnetId,
     VpcId,
 )
+
+
+class Origin(StrEnum):
+    """Who made a network or published a service, and so who alone may change it."""
+
+    LAB = "lab"
+    API = "api"
+
+
+class ServiceType(StrEnum):
+    """How consumers reach an endpoint service: by an address in a subnet, or by routes (contract 3.3)."""
+
+    INTERFACE = "interface"
+    GATEWAY = "gateway"
 
 
 class ServerType(StrEnum):
@@ -92,6 +107,15 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class WayOut:
+    """Where a gateway endpoint service leads: networks that are reached through one subnet (contract 9.10)."""
+
+    subnet_id: SubnetId
+    networks: tuple[IPv4Network, ...]
+    """Never empty. Sorted and collapsed."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointService:
     """What a provider offers."""
 
@@ -102,7 +126,8 @@ class EndpointService:
     name: str
     """The full name, `region.short.id` or `region.id` (contract 4.9)."""
     vpc_id: VpcId
-    backend: Backend
+    backend: Backend | WayOut
+    """A `WayOut` makes it a gateway service; these are public, and have no ports."""
     ports: tuple[PortMapping, ...]
     approval_enabled: bool
     tcp_proxy: TcpProxy
@@ -114,10 +139,21 @@ class EndpointService:
     """Whether its endpoints may carry an endpoint policy."""
     public_owner: str | None = None
     """Who offers it to everybody (contract 3.8, `owner`); None: it is a tenant's own."""
+    origin: Origin = Origin.API
+    """`LAB`: a public service that the lab file publishes."""
+    cut_offs: CutOffs = field(default_factory=CutOffs)
+    """How connections end when the right to them ends."""
+    former_backends: tuple[Backend, ...] = ()
+    """Where the service listened before, in the same VPC, the oldest first: connections opened there go on."""
     generation: int = 1
     observed_generation: int = 0
     delete_requested_at: datetime | None = None
     last_error: Failure | None = None
+
+    @property
+    def service_type(self) -> ServiceType:
+        """How consumers reach it."""
+        return ServiceType.GATEWAY if isinstance(self.backend, WayOut) else ServiceType.INTERFACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +167,10 @@ class Endpoint:
     service_id: ServiceId
     service_name: str
     vpc_id: VpcId
-    subnet_id: SubnetId
-    address: IPv4Address
-    """Its private IP in the consumer's subnet."""
+    subnet_id: SubnetId | None
+    """None: a gateway endpoint, which is in no subnet."""
+    address: IPv4Address | None
+    """Its private IP in the consumer's subnet; None: a gateway endpoint, which has none."""
     transit_address: IPv4Address
     """The source address that the backend sees."""
     marker: int
@@ -147,15 +184,26 @@ class Endpoint:
     created_at: datetime
     updated_at: datetime
     policy_document: str | None = None
-    """The endpoint policy as JSON text, kept as it was sent; None: full access."""
+    """The endpoint policy as JSON text, an object or a list of statements, kept as it was sent; None: full access."""
+    route_table_ids: tuple[RouteTableId, ...] = ()
+    """The route tables through which a gateway endpoint is reached, in the order given; never empty for one."""
     generation: int = 1
     observed_generation: int = 0
     accepted_generation: int | None = None
     """The generation at which the last acceptance was written; kept after a rejection."""
     cut_requested_at: datetime | None = None
     """When a rejection asked the data plane to cut; None once the cut is confirmed."""
+    grace: Grace | None = None
+    """Of an endpoint that is rejected or being deleted: what is open goes on; None: it does not."""
+    former_clients: tuple[FormerClients, ...] = ()
+    """Whom edits have taken out of the whitelist without cutting what they have open, the oldest edit first."""
     delete_requested_at: datetime | None = None
     last_error: Failure | None = None
+
+    @property
+    def service_type(self) -> ServiceType:
+        """How clients reach it: as its service says."""
+        return ServiceType.GATEWAY if self.address is None else ServiceType.INTERFACE
 
 
 class QuotaType(StrEnum):
@@ -182,13 +230,6 @@ class Permission:
     permission_type: PermissionType
     description: str
     created_at: datetime
-
-
-class Origin(StrEnum):
-    """Who made a network of the built-in directory, and so who alone may change it."""
-
-    LAB = "lab"
-    API = "api"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,16 @@ from landbridge.lab.layout import (
     users,
     vpcs,
 )
-from landbridge.lab.records import HostEntry, Lab, ProjectEntry, PublicServiceEntry, SubnetEntry, UserEntry, VpcEntry
+from landbridge.lab.records import (
+    HostEntry,
+    Lab,
+    ProjectEntry,
+    PublicGatewayEntry,
+    PublicServiceEntry,
+    SubnetEntry,
+    UserEntry,
+    VpcEntry,
+)
 
 __all__ = [
     "HostEntry",
@@ -29,6 +38,7 @@ __all__ = [
     "LabProject",
     "LabUser",
     "ProjectEntry",
+    "PublicGatewayEntry",
     "PublicServiceEntry",
     "SubnetEntry",
     "UserEntry",

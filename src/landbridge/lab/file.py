@@ -15,6 +15,7 @@ from pathlib import Path
 from landbridge.domain.naming import REGION_NAME
 from landbridge.domain.networking import NARROWEST_PREFIX, UNUSABLE_RANGES, WIDEST_PREFIX
 from landbridge.domain.resources import QuotaType
+from landbridge.domain.validation import RESERVED_RANGE
 from landbridge.lab import operators, publishing
 from landbridge.lab.document import (
     LabFileError,
@@ -32,6 +33,9 @@ from landbridge.lab.document import (
 )
 from landbridge.lab.records import HostEntry, Lab, ProjectEntry, SubnetEntry, UserEntry, VpcEntry
 
+PUBLIC = "public"
+"""What the operator's own network and its subnet are called."""
+
 ROLES = ("reader", "member", "admin")
 SMALLEST_MTU, LARGEST_MTU, DEFAULT_MTU = 576, 9000, 1500
 
@@ -48,6 +52,7 @@ _LAB = Shape(
     {"region": "lab-1", "projects": "[{name: acme}]"},
     {
         "vpcs": "[{name: acme-vpc, project: acme, cidr: 10.0.0.0/16}]",
+        "public": "{cidr: 100.125.0.0/16, hosts: [{name: obs-1, ip: 100.125.0.10}]}",
         "public_services": publishing.EXAMPLE,
         "operators": operators.EXAMPLE,
     },
@@ -77,6 +82,11 @@ _SUBNET = Shape(
     "subnet",
     {"name": "web", "cidr": "10.0.0.0/24"},
     {"gateway": "10.0.0.1", "mtu": "1500", "hosts": "[{name: web-1, ip: 10.0.0.20}]"},
+)
+_PUBLIC = Shape(
+    "public",
+    {"cidr": "100.125.0.0/16"},
+    {"gateway": "100.125.0.1", "mtu": "1500", "hosts": "[{name: obs-1, ip: 100.125.0.10}]"},
 )
 _HOST = Shape("host", {"name": "web-1", "ip": "10.0.0.20"}, {"vips": "[10.0.0.30]", "mtu": "1500"})
 
@@ -172,9 +182,25 @@ def _lab(file: str, document: Value) -> Lab:
     projects = operators.with_operators(section, projects)
     project_names = [project.name for project in projects]
     vpcs = tuple(_vpc(value, project_names, file_wide) for value in section.items("vpcs"))
-    host_names = [host.name for vpc in vpcs for subnet in vpc.subnets for host in subnet.hosts]
-    offered = publishing.public_services(section.items("public_services"), host_names)
-    return Lab(region.text, projects, vpcs, offered)
+    public = _public(section, file_wide)
+    networks = (*vpcs, *([public] if public else []))
+    host_names = [host.name for vpc in networks for subnet in vpc.subnets for host in subnet.hosts]
+    offered = publishing.public_services(section.items("public_services"), host_names, public.cidr if public else None)
+    return Lab(region.text, projects, vpcs, offered, public)
+
+
+def _public(lab: Section, file_wide: _FileWide) -> VpcEntry | None:
+    """Return the operator's own network as a VPC that is nobody's, with one subnet."""
+    value = lab.table.values.get("public")
+    if value is None:
+        return None
+    section = as_section(value, _PUBLIC, "public")
+    text = section.text("cidr")
+    cidr = _vpc_range(section, text)
+    if cidr.overlaps(RESERVED_RANGE):
+        problem = f"cidr {cidr} overlaps {RESERVED_RANGE}, which endpoints need"
+        raise section.mistake(text.place, f"{problem}; write a range such as 100.125.0.0/16")
+    return VpcEntry(PUBLIC, "", cidr, (), (_subnet_of(section, PUBLIC, cidr, file_wide),))
 
 
 def _project(value: Value, file_wide: _FileWide) -> ProjectEntry:
@@ -265,10 +291,7 @@ def _vpc(value: Value, project_names: list[str], file_wide: _FileWide) -> VpcEnt
         problem = f"there is no project {shown(project.text)} in this file; write project: {close[0]}"
         raise section.mistake(project.place, problem)
     cidr_text = section.text("cidr")
-    cidr = _network(section, cidr_text, "cidr", "10.0.0.0/16")
-    if not WIDEST_PREFIX <= cidr.prefixlen <= NARROWEST_PREFIX or any(map(cidr.overlaps, UNUSABLE_RANGES)):
-        problem = f"cidr {cidr} must be /{WIDEST_PREFIX} to /{NARROWEST_PREFIX} of ordinary unicast addresses"
-        raise section.mistake(cidr_text.place, f"{problem}; write a range such as 10.0.0.0/16")
+    cidr = _vpc_range(section, cidr_text)
     routes = _routes(section)
     names_in_vpc = _Taken()
     subnets: list[tuple[Section, SubnetEntry]] = []
@@ -278,6 +301,14 @@ def _vpc(value: Value, project_names: list[str], file_wide: _FileWide) -> VpcEnt
         subnets.append((subnet_section, _subnet(subnet_section, cidr, file_wide)))
     _check_disjoint(subnets)
     return VpcEntry(name.text, project.text, cidr, routes, tuple(subnet for _, subnet in subnets))
+
+
+def _vpc_range(section: Section, text: Text) -> IPv4Network:
+    cidr = _network(section, text, "cidr", "10.0.0.0/16")
+    if not WIDEST_PREFIX <= cidr.prefixlen <= NARROWEST_PREFIX or any(map(cidr.overlaps, UNUSABLE_RANGES)):
+        problem = f"cidr {cidr} must be /{WIDEST_PREFIX} to /{NARROWEST_PREFIX} of ordinary unicast addresses"
+        raise section.mistake(text.place, f"{problem}; write a range such as 10.0.0.0/16")
+    return cidr
 
 
 def _routes(vpc: Section) -> tuple[IPv4Network, ...]:
@@ -305,11 +336,15 @@ def _subnet(section: Section, vpc_cidr: IPv4Network, file_wide: _FileWide) -> Su
         raise section.mistake(
             cidr_text.place, f"cidr {cidr} is too small; write a range of /{NARROWEST_PREFIX} or larger"
         )
+    return _subnet_of(section, _name(section, "name").text, cidr, file_wide)
+
+
+def _subnet_of(section: Section, name: str, cidr: IPv4Network, file_wide: _FileWide) -> SubnetEntry:
     gateway = _gateway(section, cidr)
     mtu = _mtu(section, default=DEFAULT_MTU)
     addresses = _Addresses(cidr, gateway)
     hosts = tuple(_host(value, addresses, mtu, file_wide) for value in section.items("hosts"))
-    return SubnetEntry(_name(section, "name").text, cidr, gateway, mtu, hosts)
+    return SubnetEntry(name, cidr, gateway, mtu, hosts)
 
 
 def _gateway(subnet: Section, cidr: IPv4Network) -> IPv4Address:

@@ -14,9 +14,9 @@ from landbridge.control.public_services import PublicOffer
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host, namespace_name
 from landbridge.dataplane.model import Attachment
 from landbridge.domain.ids import DomainId, NicId, ProjectId, ServiceId, SubnetId, VpcId
-from landbridge.domain.networking import mac_of
-from landbridge.domain.resources import Nic, QuotaType, Subnet, Vpc
-from landbridge.lab.records import HostEntry, Lab, SubnetEntry, VpcEntry
+from landbridge.domain.networking import default_route_table_id, mac_of
+from landbridge.domain.resources import Nic, QuotaType, ServiceType, Subnet, Vpc, WayOut
+from landbridge.lab.records import HostEntry, Lab, PublicServiceEntry, SubnetEntry, VpcEntry
 
 _LANDBRIDGE = UUID("13dc9740-cd22-406d-aeba-7ab4056b6eef")
 """The namespace of all lab ids. Another value would rename every lab there is."""
@@ -88,7 +88,7 @@ def users(lab: Lab) -> tuple[LabUser, ...]:
 
 
 def vpcs(lab: Lab) -> tuple[Vpc, ...]:
-    """Return the VPCs, in the order of the file."""
+    """Return the VPCs, in the order of the file, and the public network, which belongs to a project of nobody's."""
     return tuple(
         Vpc(
             id=_vpc_id(lab, vpc),
@@ -97,7 +97,7 @@ def vpcs(lab: Lab) -> tuple[Vpc, ...]:
             cidr=vpc.cidr,
             routes=vpc.routes,
         )
-        for vpc in lab.vpcs
+        for vpc in _networks(lab)
     )
 
 
@@ -128,20 +128,27 @@ def nics(lab: Lab) -> tuple[Nic, ...]:
 def public_services(lab: Lab) -> tuple[PublicOffer, ...]:
     """Return the services that are offered to everybody, in the order of the file."""
     places = {host.name: (vpc, subnet, host) for vpc, subnet, host in _hosts(lab)}
-    domains = {project.name: _domain_id(lab, project.domain) for project in lab.projects}
+    domains = {"": _domain_id(lab, "")} | {project.name: _domain_id(lab, project.domain) for project in lab.projects}
     offers: list[PublicOffer] = []
     for service in lab.public_services:
-        vpc, subnet, host = places[service.host]
+        if isinstance(service, PublicServiceEntry):
+            vpc, subnet, host = places[service.host]
+            kind, place, ports = "public-service", _nic(lab, vpc, subnet, host), service.ports
+        else:
+            vpc = lab.public
+            assert vpc is not None  # noqa: S101 - a file with a gateway service has a public network
+            # Another kind of id: a service that becomes a gateway is another service.
+            kind, place, ports = "public-gateway", WayOut(_subnet_id(lab, vpc, vpc.subnets[0]), service.cidrs), ()
         offers.append(
             PublicOffer(
-                id=ServiceId(str(_uuid(lab, "public-service", vpc.project, service.name))),
+                id=ServiceId(str(_uuid(lab, kind, vpc.project, service.name))),
                 name=service.name,
                 owner=service.owner,
                 project_id=_project_id(lab, vpc.project),
                 domain_id=domains[vpc.project],
                 vpc_id=_vpc_id(lab, vpc),
-                nic=_nic(lab, vpc, subnet, host),
-                ports=service.ports,
+                place=place,
+                ports=ports,
             )
         )
     return tuple(offers)
@@ -205,7 +212,13 @@ def show(lab: Lab) -> dict[str, object]:
                 "mtu": subnet.mtu,
             }
             for vpc, subnet in _subnets(lab)
+            if vpc is not lab.public
         },
+        "routetables": {
+            vpc.name: {"routetable_id": default_route_table_id(_vpc_id(lab, vpc)), "vpc_id": _vpc_id(lab, vpc)}
+            for vpc in lab.vpcs
+        },
+        **({} if lab.public is None else {"public": _shown_public(lab, lab.public)}),
         "hosts": {
             host.name: {
                 **_shown_nic(_nic(lab, vpc, subnet, host)),
@@ -221,14 +234,30 @@ def show(lab: Lab) -> dict[str, object]:
         "public_services": {
             offer.name: {
                 "service_id": offer.id,
+                "type": (ServiceType.GATEWAY if isinstance(offer.place, WayOut) else ServiceType.INTERFACE).value,
                 "owner": offer.owner,
                 "project_id": offer.project_id,
-                "port_id": offer.nic.id,
-                "host": offer.nic.name,
+                **_shown_place(offer.place),
             }
             for offer in public_services(lab)
         },
     }
+
+
+def _shown_public(lab: Lab, public: VpcEntry) -> dict[str, object]:
+    subnet = public.subnets[0]
+    return {
+        "vpc_id": _vpc_id(lab, public),
+        "subnet_id": _subnet_id(lab, public, subnet),
+        "cidr": str(subnet.cidr),
+        "gateway": str(subnet.gateway),
+    }
+
+
+def _shown_place(place: Nic | WayOut) -> dict[str, object]:
+    if isinstance(place, WayOut):
+        return {"cidrs": [str(network) for network in place.networks], "subnet_id": place.subnet_id}
+    return {"port_id": place.id, "host": place.name}
 
 
 def show_table(lab: Lab) -> str:
@@ -236,33 +265,48 @@ def show_table(lab: Lab) -> str:
     project_rows = [(project.name, project.domain_name, project.id, project.domain_id) for project in projects(lab)]
     vpc_rows = [(vpc.name, vpc.project, str(vpc.cidr), _vpc_id(lab, vpc)) for vpc in lab.vpcs]
     subnet_rows = [
-        (f"{vpc.name}/{subnet.name}", str(subnet.cidr), str(subnet.gateway), _subnet_id(lab, vpc, subnet))
+        (_where(vpc, subnet), str(subnet.cidr), str(subnet.gateway), _subnet_id(lab, vpc, subnet))
         for vpc, subnet in _subnets(lab)
     ]
+    table_rows = [(vpc.name, default_route_table_id(_vpc_id(lab, vpc))) for vpc in lab.vpcs]
     host_rows: list[tuple[str, ...]] = []
     vip_rows: list[tuple[str, ...]] = []
     for vpc, subnet, host in _hosts(lab):
-        where = f"{vpc.name}/{subnet.name}"
+        where = _where(vpc, subnet)
         nic = _nic(lab, vpc, subnet, host)
         host_rows.append((host.name, where, str(host.ip), nic.id, namespace_name(lab.region, host.name)))
         vip_rows.extend(
             (vip_nic.name, where, vip_nic.id)
             for vip_nic in (_vip_nic(lab, vpc, subnet, host, vip) for vip in host.vips)
         )
-    public_rows = [(offer.name, offer.owner, offer.nic.name, offer.id) for offer in public_services(lab)]
+    public_rows = [(offer.name, offer.owner, _leads_to(offer.place), offer.id) for offer in public_services(lab)]
     tables = (
         (("PROJECT", "DOMAIN", "PROJECT ID", "DOMAIN ID"), project_rows),
         (("VPC", "PROJECT", "RANGE", "VPC ID"), vpc_rows),
         (("SUBNET", "RANGE", "GATEWAY", "SUBNET ID"), subnet_rows),
+        (("ROUTE TABLE OF", "ROUTE TABLE ID"), table_rows),
         (("HOST", "SUBNET", "ADDRESS", "PORT ID", "NAMESPACE"), host_rows),
         (("VIRTUAL IP", "SUBNET", "PORT ID"), vip_rows),
-        (("PUBLIC SERVICE", "OWNER", "HOST", "SERVICE ID"), public_rows),
+        (("PUBLIC SERVICE", "OWNER", "LEADS TO", "SERVICE ID"), public_rows),
     )
     return "\n\n".join([f"region {lab.region}", *(_table(head, rows) for head, rows in tables if rows)]) + "\n"
 
 
+def _where(vpc: VpcEntry, subnet: SubnetEntry) -> str:
+    """Return a subnet as tables show it; the public network is one subnet without a project."""
+    return f"{vpc.name}/{subnet.name}" if vpc.project else vpc.name
+
+
+def _leads_to(place: Nic | WayOut) -> str:
+    return ", ".join(map(str, place.networks)) if isinstance(place, WayOut) else place.name
+
+
+def _networks(lab: Lab) -> tuple[VpcEntry, ...]:
+    return lab.vpcs if lab.public is None else (*lab.vpcs, lab.public)
+
+
 def _subnets(lab: Lab) -> Iterator[tuple[VpcEntry, SubnetEntry]]:
-    return ((vpc, subnet) for vpc in lab.vpcs for subnet in vpc.subnets)
+    return ((vpc, subnet) for vpc in _networks(lab) for subnet in vpc.subnets)
 
 
 def _hosts(lab: Lab) -> Iterator[tuple[VpcEntry, SubnetEntry, HostEntry]]:
@@ -270,7 +314,8 @@ def _hosts(lab: Lab) -> Iterator[tuple[VpcEntry, SubnetEntry, HostEntry]]:
 
 
 def _uuid(lab: Lab, kind: str, *names: str) -> UUID:
-    # Of the names only a user's may contain a slash, and it comes last: two paths are never equal by accident.
+    # Of the names only a user's may contain a slash, and it comes last; and only that of the project which the public
+    # network belongs to is empty. So two paths are never equal by accident.
     return uuid5(_LANDBRIDGE, "/".join((lab.region, kind, *names)))
 
 

@@ -66,6 +66,7 @@ class VpcEntry:
     name: str
     """Unique in the file."""
     project: str
+    """Empty: nobody's, as the public network is."""
     cidr: IPv4Network
     routes: tuple[IPv4Network, ...] = ()
     """Destinations of custom routes."""
@@ -87,10 +88,24 @@ class PublicServiceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicGatewayEntry:
+    """A gateway service that is offered to everybody."""
+
+    name: str
+    """The full name, unique in the file."""
+    cidrs: tuple[IPv4Network, ...]
+    """At least one, all inside the public network; no address is in two services. Sorted and collapsed."""
+    owner: str
+    """Who offers it, as lists show it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
     """A whole local cloud."""
 
     region: str
     projects: tuple[ProjectEntry, ...]
     vpcs: tuple[VpcEntry, ...] = ()
-    public_services: tuple[PublicServiceEntry, ...] = ()
+    public_services: tuple[PublicServiceEntry | PublicGatewayEntry, ...] = ()
+    public: VpcEntry | None = None
+    """The operator's own network, with one subnet: what gateway services lead to. It belongs to no project."""

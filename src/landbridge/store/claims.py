@@ -137,7 +137,7 @@ class AddressLedger:
 
 
 subnet_ledger = AddressLedger(subnet_addresses, "subnet_id")
-"""Endpoints and NICs, by subnet: an endpoint's address can never be a NIC's."""
+"""Endpoints, NICs and edges, by subnet: an endpoint's address can never be a NIC's."""
 
 transit_ledger = AddressLedger(transit_addresses, "pool_id")
 """Endpoints (sources) and backend addresses (targets), by pool."""

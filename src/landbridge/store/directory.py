@@ -4,14 +4,14 @@ A NIC's address is claimed in the same ledger as the endpoints' addresses, so ne
 project asks for is looked up with the project in the query: another's thing is as absent as one that never was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 
 from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, delete, func, insert, select, update
 
 from landbridge.control.network_protocols import NetworkUse
 from landbridge.domain.addressing import check_wanted_address, host_numbers
-from landbridge.domain.errors import SubnetFull
+from landbridge.domain.errors import AddressTaken, SubnetFull
 from landbridge.domain.ids import NicId, ProjectId, RouteTableId, SubnetId, VpcId
 from landbridge.domain.resources import Nic, Origin, RouteTable, Subnet, Vpc
 from landbridge.store.claims import subnet_ledger
@@ -62,6 +62,11 @@ _ENDPOINTS_IN_VPC = select(endpoints.c.id).where(endpoints.c.vpc_id == _this_id)
 _SERVICES_IN_SUBNET = select(services.c.id).where(services.c.backend_subnet_id == _this_id)
 _ENDPOINTS_IN_SUBNET = select(endpoints.c.id).where(endpoints.c.subnet_id == _this_id)
 _SERVICES_ON_NIC = select(services.c.id).where((services.c.nic_id == _this_id) | (services.c.vip_nic_id == _this_id))
+_EDGE = "edge"
+_EDGE_ADDRESSES = select(subnet_addresses).where(subnet_addresses.c.owner_kind == _EDGE)
+_ADDRESS_OWNER = select(subnet_addresses.c.owner_kind, subnet_addresses.c.owner_id).where(
+    subnet_addresses.c.subnet_id == _this_id, subnet_addresses.c.address == bindparam("address")
+)
 _ORPHANS = select(subnet_addresses.c.subnet_id, subnet_addresses.c.address, subnet_addresses.c.owner_id).where(
     subnet_addresses.c.owner_kind == "nic", subnet_addresses.c.owner_id.not_in(select(nics.c.id))
 )
@@ -253,6 +258,25 @@ class DirectoryWriting(DirectoryReading):
         """Free what `forget_nic` has kept; for a start, when nothing of theirs is wired any more."""
         for subnet_id, address, owner in self._connection.execute(_ORPHANS).all():
             subnet_ledger.free(self._connection, subnet_id, address, "nic", owner)
+
+    def claim_edge_addresses(self, addresses: Mapping[SubnetId, IPv4Address]) -> None:
+        """Reserve the addresses that edges have in attached subnets, and free all others that edges had.
+
+        Raises:
+            AddressTaken: an endpoint or a NIC has one; the message names it.
+        """
+        for row in self._connection.execute(_EDGE_ADDRESSES).all():
+            if addresses.get(SubnetId(row.subnet_id)) != row.address:
+                subnet_ledger.free(self._connection, row.subnet_id, row.address, _EDGE, row.owner_id)
+        for subnet_id, address in addresses.items():
+            try:
+                subnet_ledger.claim(self._connection, subnet_id, address, _EDGE, subnet_id)
+            except AddressTaken as error:
+                owner = self._connection.execute(_ADDRESS_OWNER, {"id": subnet_id, "address": address}).one()
+                raise AddressTaken(
+                    f"{address} in subnet {subnet_id} belongs to {owner.owner_kind} {owner.owner_id}: "
+                    "choose another address for the edge, or delete that first"
+                ) from error
 
     def put_route_table(self, table: RouteTable) -> None:
         """Store a route table, or replace it."""

@@ -24,6 +24,16 @@ _USED = {
     .select_from(endpoints)
     .where(endpoints.c.project_id == bindparam("project_id"), endpoints.c.delete_requested_at.is_(None)),
 }
+_STILL_DELETING = (
+    select(func.count())
+    .select_from(endpoints)
+    .where(
+        endpoints.c.project_id == bindparam("project_id"),
+        endpoints.c.delete_requested_at.is_not(None),
+        endpoints.c.grace_since_at.is_not(None),
+    )
+)
+"""Endpoints that are being deleted while connections go on: they keep their addresses, perhaps for a day."""
 _OWN = select(quotas.c.type, quotas.c.quota).where(quotas.c.project_id == bindparam("project_id"))
 _FORGET = delete(quotas).where(quotas.c.project_id == bindparam("project_id"), quotas.c.type == bindparam("type"))
 
@@ -34,8 +44,15 @@ class QuotaReading:
     _connection: Connection
 
     def used_quota(self, project_id: ProjectId, type_: QuotaType) -> int:
-        """Return how many services or endpoints count: neither deleting ones nor services offered to everybody."""
-        return self._connection.execute(_USED[type_], {"project_id": project_id}).scalar_one()
+        """Return how many services or endpoints count.
+
+        Services offered to everybody do not, nor what is being deleted, but for endpoints whose connections go on.
+        """
+        of_project = {"project_id": project_id}
+        used = self._connection.execute(_USED[type_], of_project).scalar_one()
+        if type_ is QuotaType.ENDPOINT:
+            used += self._connection.execute(_STILL_DELETING, of_project).scalar_one()
+        return used
 
     def own_quotas(self, project_id: ProjectId) -> Mapping[QuotaType, int]:
         """Return the quotas that were set for this very project; the others are the installation's."""

@@ -5,6 +5,7 @@ once, so that SQLAlchemy finds their compiled form without looking at them again
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
@@ -17,7 +18,7 @@ from landbridge.control.queries import (
     ServiceQuery,
 )
 from landbridge.domain.addressing import MARKERS
-from landbridge.domain.ids import EndpointId, PermissionId, ProjectId, ServiceId
+from landbridge.domain.ids import EndpointId, PermissionId, ProjectId, ServiceId, VpcId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission
 from landbridge.domain.tagging import ResourceType, TaggedResource
 from landbridge.store.counting import REVISION, counter_value
@@ -27,7 +28,7 @@ from landbridge.store.listing import chunks, contains_ignoring_case, page_of
 from landbridge.store.quotas import QuotaReading
 from landbridge.store.rows import endpoint_from_row, permission_from_row, service_from_row
 from landbridge.store.status import counts_as_connected, endpoint_status, service_status
-from landbridge.store.tables import endpoints, permissions, services
+from landbridge.store.tables import endpoints, left_targets, permissions, services, still_open
 
 _SERVICE = select(services).where(services.c.id == bindparam("id"))
 _OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
@@ -44,6 +45,25 @@ _CONNECTION = _ENDPOINT.join(services, services.c.id == endpoints.c.service_id).
 )
 _ENDPOINTS_BY_ID = select(endpoints).where(endpoints.c.id.in_(bindparam("ids", expanding=True)))
 _ENDPOINTS_OF_SERVICES = select(endpoints).where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)))
+_GATEWAY_ENDPOINTS = (
+    select(endpoints)
+    .where(endpoints.c.subnet_id.is_(None), endpoints.c.vpc_id == bindparam("vpc_id"))
+    .order_by(endpoints.c.created_at, endpoints.c.id)
+)
+_ENDPOINTS_DUE = select(endpoints).where(endpoints.c.next_cut_at <= bindparam("now")).order_by(endpoints.c.id)
+_NEXT_CUT = select(func.min(endpoints.c.next_cut_at)).where(endpoints.c.next_cut_at > bindparam("now"))
+_ENDING = (
+    select(endpoints)
+    .where(endpoints.c.service_id == bindparam("service_id"), still_open)
+    .order_by(endpoints.c.created_at, endpoints.c.id)
+)
+_ENDING_COUNT = (
+    select(func.count()).select_from(endpoints).where(endpoints.c.service_id == bindparam("service_id"), still_open)
+)
+_MOVED_IN_VPC = select(services).where(
+    services.c.vpc_id == bindparam("vpc_id"), services.c.former_backends.is_not(None)
+)
+_THAT_LEFT_TARGETS = select(left_targets.c.service_id).distinct()
 _ENDPOINTS_SINCE = (
     select(endpoints).where(endpoints.c.revision > bindparam("revision")).order_by(endpoints.c.revision, endpoints.c.id)
 )
@@ -192,6 +212,32 @@ class Reading(DirectoryReading, IdentityReading, QuotaReading):
             for row in self._connection.execute(_ENDPOINTS_BY_ID, {"ids": chunk}):
                 found[row.id] = endpoint_from_row(row)
         return found
+
+    def gateway_endpoints(self, vpc_id: VpcId) -> Sequence[Endpoint]:
+        """Return the gateway endpoints of a VPC, deleting ones included, the oldest first."""
+        return [endpoint_from_row(row) for row in self._connection.execute(_GATEWAY_ENDPOINTS, {"vpc_id": vpc_id})]
+
+    def endpoints_due(self, now: datetime) -> Sequence[Endpoint]:
+        """Return the endpoints of which something was to be cut by now, and the data plane has not confirmed it."""
+        return [endpoint_from_row(row) for row in self._connection.execute(_ENDPOINTS_DUE, {"now": now})]
+
+    def next_cut_after(self, now: datetime) -> datetime | None:
+        """Return the next moment at which something is to be cut of an endpoint; None: there is none."""
+        return self._connection.execute(_NEXT_CUT, {"now": now}).scalar_one()
+
+    def ending_endpoints(self, service_id: ServiceId, limit: int) -> tuple[Sequence[Endpoint], int]:
+        """Return endpoints of which connections go on that may not be made any more, the oldest, and their number."""
+        these = {"service_id": service_id}
+        rows = self._connection.execute(_ENDING.limit(limit), these)
+        return [endpoint_from_row(row) for row in rows], self._connection.execute(_ENDING_COUNT, these).scalar_one()
+
+    def moved_services(self, vpc_id: VpcId) -> Sequence[EndpointService]:
+        """Return the services of a VPC that have former backends, deleting ones included."""
+        return [service_from_row(row) for row in self._connection.execute(_MOVED_IN_VPC, {"vpc_id": vpc_id})]
+
+    def services_that_left_targets(self) -> Collection[ServiceId]:
+        """Return which services have left places that the data plane has not let go of."""
+        return set(self._connection.execute(_THAT_LEFT_TARGETS).scalars())
 
     def tagged_resources(self, project_id: ProjectId, kind: ResourceType) -> Sequence[TaggedResource]:
         """Return all living services or endpoints of a project, the newest first, with nothing but their tags."""

@@ -4,23 +4,29 @@ Every field goes both ways unchanged. Lists that are only ever read whole (ports
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from sqlalchemy import Row
 
+from landbridge.domain.cutting import CutMode, CutOff, CutOffs, FormerClients, Grace, Occasion
+from landbridge.domain.draining import next_cut_at
 from landbridge.domain.resources import (
     Admission,
     Backend,
     Endpoint,
     EndpointService,
     Failure,
+    Origin,
     Permission,
     PermissionType,
     PortMapping,
     ServerType,
+    ServiceType,
     Tag,
     TcpProxy,
+    WayOut,
 )
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -32,7 +38,6 @@ Values = dict[str, Any]
 
 def service_values(service: EndpointService) -> Values:
     """Return the columns of a service, all but the revision."""
-    backend = service.backend
     return {
         "id": service.id,
         "project_id": service.project_id,
@@ -40,12 +45,7 @@ def service_values(service: EndpointService) -> Values:
         "pool_id": service.pool_id,
         "name": service.name,
         "vpc_id": service.vpc_id,
-        "server_type": backend.server_type.value,
-        "nic_id": backend.nic_id,
-        "vip_nic_id": backend.vip_nic_id,
-        "backend_subnet_id": backend.subnet_id,
-        "backend_address": backend.address,
-        "transit_address": backend.transit_address,
+        **_backend_values(service.backend),
         "ports": [[mapping.client_port, mapping.server_port, mapping.protocol] for mapping in service.ports],
         "approval_enabled": service.approval_enabled,
         "tcp_proxy": service.tcp_proxy.value,
@@ -53,6 +53,10 @@ def service_values(service: EndpointService) -> Values:
         "tags": tag_pairs(service.tags),
         "enable_policy": service.enable_policy,
         "public_owner": service.public_owner,
+        "service_type": service.service_type.value,
+        "origin": service.origin.value,
+        "cut_offs": _cut_off_pairs(service.cut_offs),
+        "former_backends": [_former_backend_values(one) for one in service.former_backends] or None,
         "created_at": service.created_at,
         "updated_at": service.updated_at,
         "generation": service.generation,
@@ -71,14 +75,7 @@ def service_from_row(row: AnyRow) -> EndpointService:
         pool_id=row.pool_id,
         name=row.name,
         vpc_id=row.vpc_id,
-        backend=Backend(
-            server_type=ServerType(row.server_type),
-            nic_id=row.nic_id,
-            vip_nic_id=row.vip_nic_id,
-            subnet_id=row.backend_subnet_id,
-            address=row.backend_address,
-            transit_address=row.transit_address,
-        ),
+        backend=_backend(row),
         ports=tuple(PortMapping(client, server, protocol) for client, server, protocol in row.ports),
         approval_enabled=row.approval_enabled,
         tcp_proxy=TcpProxy(row.tcp_proxy),
@@ -86,6 +83,9 @@ def service_from_row(row: AnyRow) -> EndpointService:
         tags=_tags(row.tags),
         enable_policy=row.enable_policy,
         public_owner=row.public_owner,
+        origin=Origin(row.origin),
+        cut_offs=_cut_offs(row.cut_offs),
+        former_backends=tuple(_former_backend(values) for values in row.former_backends or ()),
         created_at=row.created_at,
         updated_at=row.updated_at,
         generation=row.generation,
@@ -93,6 +93,75 @@ def service_from_row(row: AnyRow) -> EndpointService:
         delete_requested_at=row.delete_requested_at,
         last_error=_failure(row),
     )
+
+
+def _backend_values(backend: Backend | WayOut) -> Values:
+    is_server = isinstance(backend, Backend)
+    return {
+        "server_type": backend.server_type.value if is_server else None,
+        "nic_id": backend.nic_id if is_server else None,
+        "vip_nic_id": backend.vip_nic_id if is_server else None,
+        "backend_subnet_id": backend.subnet_id,
+        "backend_address": backend.address if is_server else None,
+        "transit_address": backend.transit_address if is_server else None,
+        "networks": [] if is_server else [str(network) for network in backend.networks],
+    }
+
+
+def _backend(row: AnyRow) -> Backend | WayOut:
+    if ServiceType(row.service_type) is ServiceType.GATEWAY:
+        return WayOut(row.backend_subnet_id, tuple(IPv4Network(text) for text in row.networks))
+    return Backend(
+        server_type=ServerType(row.server_type),
+        nic_id=row.nic_id,
+        vip_nic_id=row.vip_nic_id,
+        subnet_id=row.backend_subnet_id,
+        address=row.backend_address,
+        transit_address=row.transit_address,
+    )
+
+
+def _former_backend_values(backend: Backend) -> list[str | None]:
+    place = [str(backend.address), str(backend.transit_address)]
+    return [backend.server_type.value, backend.nic_id, backend.vip_nic_id, backend.subnet_id, *place]
+
+
+def _former_backend(values: list[Any]) -> Backend:
+    server_type, nic_id, vip_nic_id, subnet_id, address, transit_address = values
+    place = IPv4Address(address), IPv4Address(transit_address)
+    return Backend(ServerType(server_type), nic_id, vip_nic_id, subnet_id, *place)
+
+
+def _cut_off_pairs(chosen: CutOffs) -> dict[str, list[str | int | None]]:
+    choices = ((occasion.value, getattr(chosen, occasion.value)) for occasion in Occasion)
+    return {name: [choice.mode.value, choice.deadline_seconds] for name, choice in choices}
+
+
+def _cut_offs(pairs: dict[str, list[Any]]) -> CutOffs:
+    return CutOffs(**{name: CutOff(CutMode(mode), seconds) for name, (mode, seconds) in pairs.items()})
+
+
+def grace_values(endpoint: Endpoint) -> Values:
+    """Return the columns that say which connections of an endpoint go on until when."""
+    grace = endpoint.grace
+    return {
+        "grace_since_at": None if grace is None else grace.since_at,
+        "grace_until_at": None if grace is None else grace.until_at,
+        "former_clients": [_former_clients_values(one) for one in endpoint.former_clients] or None,
+        "next_cut_at": next_cut_at(endpoint),
+    }
+
+
+def _former_clients_values(former: FormerClients) -> list[Any]:
+    until = former.grace.until_at
+    moments = [former.grace.since_at.isoformat(), None if until is None else until.isoformat()]
+    return [[str(network) for network in former.networks], *moments]
+
+
+def _former_clients(values: list[Any]) -> FormerClients:
+    networks, since, until = values
+    grace = Grace(datetime.fromisoformat(since), None if until is None else datetime.fromisoformat(until))
+    return FormerClients(tuple(IPv4Network(text) for text in networks), grace)
 
 
 def endpoint_values(endpoint: Endpoint) -> Values:
@@ -117,6 +186,7 @@ def endpoint_values(endpoint: Endpoint) -> Values:
         "connection_description": endpoint.connection_description,
         "tags": tag_pairs(endpoint.tags),
         "policy_document": endpoint.policy_document,
+        "route_table_ids": list(endpoint.route_table_ids),
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
         "generation": endpoint.generation,
@@ -124,6 +194,7 @@ def endpoint_values(endpoint: Endpoint) -> Values:
         "accepted_generation": endpoint.accepted_generation,
         "cut_requested_at": endpoint.cut_requested_at,
         "delete_requested_at": endpoint.delete_requested_at,
+        **grace_values(endpoint),
         **failure_values(endpoint.last_error),
     }
 
@@ -150,6 +221,7 @@ def endpoint_from_row(row: AnyRow) -> Endpoint:
         connection_description=row.connection_description,
         tags=_tags(row.tags),
         policy_document=row.policy_document,
+        route_table_ids=tuple(row.route_table_ids),
         created_at=row.created_at,
         updated_at=row.updated_at,
         generation=row.generation,
@@ -157,6 +229,8 @@ def endpoint_from_row(row: AnyRow) -> Endpoint:
         accepted_generation=row.accepted_generation,
         cut_requested_at=row.cut_requested_at,
         delete_requested_at=row.delete_requested_at,
+        grace=None if row.grace_since_at is None else Grace(row.grace_since_at, row.grace_until_at),
+        former_clients=tuple(_former_clients(values) for values in row.former_clients or ()),
         last_error=_failure(row),
     )
 

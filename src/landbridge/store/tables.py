@@ -4,6 +4,9 @@ What must never happen twice is a constraint here, not a check in Python: a mark
 address in its subnet, a server port on its NIC, an access key. A test compares this page with what the migrations
 make.
 
+A gateway service has networks and a subnet, and null for everything else of a backend; its endpoints have route tables,
+and null for subnet and address.
+
 An address row without an owner is one that was freed: it stays, because the order of freeing decides who is next.
 Endpoints have no foreign key to their service: they outlive it.
 """
@@ -53,12 +56,12 @@ services = Table(
     Column("pool_id", String, nullable=False),
     Column("name", String, nullable=False),
     Column("vpc_id", String, nullable=False),
-    Column("server_type", String, nullable=False),
-    Column("nic_id", String, nullable=False),
+    Column("server_type", String),
+    Column("nic_id", String),
     Column("vip_nic_id", String),
     Column("backend_subnet_id", String, nullable=False),
-    Column("backend_address", Address, nullable=False),
-    Column("transit_address", Address, nullable=False),
+    Column("backend_address", Address),
+    Column("transit_address", Address),
     Column("ports", JSON, nullable=False),
     Column("approval_enabled", Boolean, nullable=False),
     Column("tcp_proxy", String, nullable=False),
@@ -66,6 +69,11 @@ services = Table(
     Column("tags", JSON, nullable=False),
     Column("enable_policy", Boolean, nullable=False, server_default=false()),
     Column("public_owner", String),
+    Column("service_type", String, nullable=False, server_default="interface"),
+    Column("networks", JSON, nullable=False, server_default="[]"),
+    Column("origin", String, nullable=False, server_default="api"),
+    Column("cut_offs", JSON, nullable=False, server_default="{}"),
+    Column("former_backends", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("generation", BigInteger, nullable=False),
@@ -87,6 +95,14 @@ Index(
     postgresql_where=services.c.public_owner.is_not(None),
 )
 
+Index(
+    "ix_services_former_backends",
+    services.c.pool_id,
+    services.c.vpc_id,
+    sqlite_where=services.c.former_backends.is_not(None),
+    postgresql_where=services.c.former_backends.is_not(None),
+)
+
 endpoints = Table(
     "endpoints",
     metadata,
@@ -97,8 +113,8 @@ endpoints = Table(
     Column("service_id", String, nullable=False),
     Column("service_name", String, nullable=False),
     Column("vpc_id", String, nullable=False),
-    Column("subnet_id", String, nullable=False),
-    Column("address", Address, nullable=False),
+    Column("subnet_id", String),
+    Column("address", Address),
     Column("transit_address", Address, nullable=False),
     Column("marker", BigInteger, nullable=False),
     Column("admission", String, nullable=False),
@@ -109,6 +125,7 @@ endpoints = Table(
     Column("connection_description", String, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("policy_document", String),
+    Column("route_table_ids", JSON, nullable=False, server_default="[]"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("generation", BigInteger, nullable=False),
@@ -116,6 +133,10 @@ endpoints = Table(
     Column("accepted_generation", BigInteger),
     Column("cut_requested_at", UtcDateTime),
     Column("delete_requested_at", UtcDateTime),
+    Column("grace_since_at", UtcDateTime),
+    Column("grace_until_at", UtcDateTime),
+    Column("former_clients", JSON(none_as_null=True)),
+    Column("next_cut_at", UtcDateTime),
     Column("last_error_slug", String),
     Column("last_error_message", String),
     Column("revision", BigInteger, nullable=False),
@@ -127,6 +148,33 @@ endpoints = Table(
     Index(None, "service_id", "created_at", "id"),
     Index(None, "revision"),
 )
+
+Index(
+    "ix_endpoints_gateways",
+    endpoints.c.vpc_id,
+    sqlite_where=endpoints.c.subnet_id.is_(None),
+    postgresql_where=endpoints.c.subnet_id.is_(None),
+)
+
+Index(
+    "ix_endpoints_next_cut_at",
+    endpoints.c.next_cut_at,
+    sqlite_where=endpoints.c.next_cut_at.is_not(None),
+    postgresql_where=endpoints.c.next_cut_at.is_not(None),
+)
+
+Index(
+    "ix_endpoints_still_deleting",
+    endpoints.c.project_id,
+    endpoints.c.delete_requested_at,
+    endpoints.c.grace_since_at,
+    sqlite_where=endpoints.c.grace_since_at.is_not(None),
+    postgresql_where=endpoints.c.grace_since_at.is_not(None),
+)
+
+still_open = endpoints.c.grace_since_at.is_not(None) | endpoints.c.former_clients.is_not(None)
+"""Connections go on that may not be made any more."""
+Index("ix_endpoints_ending", endpoints.c.service_id, sqlite_where=still_open, postgresql_where=still_open)
 
 permissions = Table(
     "permissions",
@@ -172,6 +220,18 @@ target_addresses = Table(
     UniqueConstraint("pool_id", "transit_address"),
     sqlite_with_rowid=False,
 )
+
+left_targets = Table(
+    "left_targets",
+    metadata,
+    Column("pool_id", String, primary_key=True),
+    Column("vpc_id", String, primary_key=True),
+    Column("address", Address, primary_key=True),
+    Column("service_id", String, primary_key=True),
+    Index(None, "service_id"),
+    sqlite_with_rowid=False,
+)
+"""Backend addresses that a service has left, and that the data plane may still lead to."""
 
 transit_addresses = Table(
     "transit_addresses",

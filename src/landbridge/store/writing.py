@@ -4,7 +4,8 @@ A work that changes intent raises the revision once; what a round reached is wri
 the generation that the round compiled, and raises nothing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address
 
@@ -16,7 +17,7 @@ from landbridge.dataplane.model import TRANSIT_RANGE
 from landbridge.domain.addressing import check_wanted_address, host_numbers
 from landbridge.domain.errors import PoolFull, PortsConflict, SubnetFull
 from landbridge.domain.ids import EndpointId, PermissionId, PoolId, ServiceId, VpcId
-from landbridge.domain.resources import Endpoint, EndpointService, Failure, Permission, Subnet, Tag
+from landbridge.domain.resources import Backend, Endpoint, EndpointService, Failure, Permission, Subnet, Tag, WayOut
 from landbridge.domain.tagging import ResourceType
 from landbridge.store import claims
 from landbridge.store.claims import subnet_ledger, transit_ledger
@@ -26,8 +27,17 @@ from landbridge.store.identity import IdentityWriting
 from landbridge.store.listing import chunks
 from landbridge.store.quotas import QuotaWriting
 from landbridge.store.reading import Reading
-from landbridge.store.rows import Values, endpoint_values, failure_values, permission_values, service_values, tag_pairs
-from landbridge.store.tables import endpoints, permissions, server_port_claims, services, target_addresses
+from landbridge.store.rows import (
+    Values,
+    endpoint_values,
+    failure_values,
+    grace_values,
+    permission_values,
+    service_from_row,
+    service_values,
+    tag_pairs,
+)
+from landbridge.store.tables import endpoints, left_targets, permissions, server_port_claims, services, target_addresses
 
 _TRANSIT_NUMBERS = host_numbers(TRANSIT_RANGE)
 
@@ -55,9 +65,41 @@ _SERVICE_ON_TARGET = (
     )
     .limit(1)
 )
+_SERVICES_THAT_MOVED = select(services).where(
+    services.c.pool_id == bindparam("pool"),
+    services.c.vpc_id == bindparam("vpc"),
+    services.c.former_backends.is_not(None),
+)
+_LEFT = select(left_targets).where(left_targets.c.service_id == bindparam("service_id"))
+_this_left_place = and_(
+    left_targets.c.pool_id == bindparam("pool"),
+    left_targets.c.vpc_id == bindparam("vpc"),
+    left_targets.c.address == bindparam("backend"),
+)
+_LEFT_THERE = select(left_targets.c.service_id).where(_this_left_place).limit(1)
+_ADD_LEFT = insert(left_targets)
+_FORGET_LEFT = delete(left_targets).where(left_targets.c.service_id == bindparam("service_id"))
+_FORGET_LEFT_PLACE = _FORGET_LEFT.where(_this_left_place)
 _PERMISSION_ID = select(permissions.c.id).where(
     permissions.c.service_id == bindparam("service_id"), permissions.c.permission == bindparam("permission")
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An address at which a backend is or was."""
+
+    pool_id: PoolId
+    vpc_id: VpcId
+    address: IPv4Address
+
+    def named(self) -> Values:
+        """Return the parameters by which statements find it."""
+        return {"pool": self.pool_id, "vpc": self.vpc_id, "backend": self.address}
+
+    def columns(self) -> Values:
+        """Return its columns."""
+        return {"pool_id": self.pool_id, "vpc_id": self.vpc_id, "address": self.address}
 
 
 class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
@@ -78,11 +120,14 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
         self._connection.execute(_ADD_SERVICE, service_values(service) | {"revision": self._revision()})
 
     def update_service(self, service: EndpointService) -> None:
-        """Store a changed service. The caller has raised its generation. Bumps the revision."""
+        """Store a changed service. The caller has raised its generation. Bumps the revision.
+
+        The transit addresses of places that it leaves stay taken until `release_left_targets`.
+        """
         before = self.service(service.id)
         _replace(self._connection, services, service_values(service) | {"revision": self._revision()})
-        if before is not None and _backend_place(before) != _backend_place(service):
-            self._free_target_if_last(before)
+        if before is not None:
+            self._note_left_targets(before, service)
 
     def amend_service(self, service: EndpointService) -> None:
         """Store changes of a service that no data plane hears of: generation and revision stay."""
@@ -94,22 +139,28 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
         self._connection.execute(its_endpoints.values(service_name=name))
 
     def remove_service(self, id_: ServiceId) -> None:
-        """Forget a service, its permissions and its claims; frees the target address if it was the last."""
+        """Forget a service, its permissions and its claims; frees its target addresses if it was the last there."""
         service = self.service(id_)
         if service is None:
             return
+        left = {*_places(service), *self._left_targets(id_)}
         self._revision()
         self.release_server_ports(id_)
         self._connection.execute(delete(permissions).where(permissions.c.service_id == id_))
         self._connection.execute(delete(services).where(services.c.id == id_))
-        self._free_target_if_last(service)
+        self._connection.execute(_FORGET_LEFT, {"service_id": id_})
+        self._free_targets(left)
 
     def claim_server_ports(self, service: EndpointService) -> None:
         """Reserve (nic, server port, protocol) for a living service; what it already has it keeps.
 
+        A gateway service has no ports.
+
         Raises:
             PortsConflict: another living service on the same NIC has one of them.
         """
+        if isinstance(service.backend, WayOut):
+            return
         nic_id = service.backend.nic_id
         rows = self._connection.execute(_PORT_OWNERS, {"nic_id": nic_id})
         owners = {(port, protocol): owner for port, protocol, owner in rows}
@@ -150,16 +201,44 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
             self._connection.execute(_ADD_TARGET, row)
         return transit
 
-    def _free_target_if_last(self, service: EndpointService) -> None:
-        address = service.backend.address
-        target = {"pool": service.pool_id, "vpc": service.vpc_id, "backend": address}
-        if self._connection.execute(_SERVICE_ON_TARGET, target).first() is not None:
+    def _note_left_targets(self, before: EndpointService, after: EndpointService) -> None:
+        kept, left = _places(after), _places(before) - _places(after)
+        if kept == _places(before):
             return
-        transit = self._connection.execute(_TARGET, target).scalar_one_or_none()
-        if transit is not None:
-            self._connection.execute(_FORGET_TARGET, target)
-            owner = _target_owner(service.vpc_id, address)
-            transit_ledger.free(self._connection, service.pool_id, transit, "target", owner)
+        there = self._left_targets(after.id)
+        # It may have come back to a place that the data plane has not let go of.
+        for place in there & kept:
+            self._connection.execute(_FORGET_LEFT_PLACE, {"service_id": after.id, **place.named()})
+        for place in left - there:
+            self._connection.execute(_ADD_LEFT, {"service_id": after.id, **place.columns()})
+
+    def release_left_targets(self, service: EndpointService) -> None:
+        """Free the transit addresses of places that a service has left, unless it moved on or others are there."""
+        present = self.service(service.id)
+        if present is not None and present.generation == service.generation:
+            left = self._left_targets(service.id)
+            self._connection.execute(_FORGET_LEFT, {"service_id": service.id})
+            self._free_targets(left)
+
+    def _left_targets(self, id_: ServiceId) -> set[_Place]:
+        rows = self._connection.execute(_LEFT, {"service_id": id_})
+        return {_Place(row.pool_id, row.vpc_id, row.address) for row in rows}
+
+    def _free_targets(self, left: Iterable[_Place]) -> None:
+        for place in left:
+            if not self._is_target(place):
+                transit = self._connection.execute(_TARGET, place.named()).scalar_one_or_none()
+                if transit is not None:
+                    self._connection.execute(_FORGET_TARGET, place.named())
+                    owner = _target_owner(place.vpc_id, place.address)
+                    transit_ledger.free(self._connection, place.pool_id, transit, "target", owner)
+
+    def _is_target(self, place: _Place) -> bool:
+        """Say whether a service listens at a place, did so formerly, or has left it without having been let go."""
+        if any(self._connection.execute(one, place.named()).first() for one in (_SERVICE_ON_TARGET, _LEFT_THERE)):
+            return True
+        movers = self._connection.execute(_SERVICES_THAT_MOVED, place.named())
+        return any(place in _places(service_from_row(row)) for row in movers)
 
     def claim_endpoint_address(
         self, endpoint_id: EndpointId, subnet: Subnet, wanted: IPv4Address | None
@@ -216,7 +295,8 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
             return
         self._revision()
         self._connection.execute(delete(endpoints).where(endpoints.c.id == id_))
-        subnet_ledger.free(self._connection, endpoint.subnet_id, endpoint.address, "endpoint", id_)
+        if endpoint.subnet_id is not None and endpoint.address is not None:
+            subnet_ledger.free(self._connection, endpoint.subnet_id, endpoint.address, "endpoint", id_)
         transit_ledger.free(self._connection, endpoint.pool_id, endpoint.transit_address, "endpoint", id_)
         claims.free_marker(self._connection, endpoint.marker, self._clock.now())
 
@@ -245,6 +325,10 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
             cleared: datetime | None = None
             values |= {"cut_requested_at": cleared}
         return _record(self._connection, endpoints, id_, generation, values)
+
+    def record_graces(self, endpoint: Endpoint) -> bool:
+        """Write back which connections still go on, if the endpoint still is at its generation."""
+        return _record(self._connection, endpoints, endpoint.id, endpoint.generation, grace_values(endpoint))
 
     def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:
         """Store the policy of an endpoint, None for none. The data plane knows no policies: the revision stays."""
@@ -293,8 +377,10 @@ def _record(connection: Connection, table: Table, id_: str, generation: int, val
     return connection.execute(update(table).where(*this).values(values)).rowcount == 1
 
 
-def _backend_place(service: EndpointService) -> tuple[PoolId, VpcId, IPv4Address]:
-    return service.pool_id, service.vpc_id, service.backend.address
+def _places(service: EndpointService) -> set[_Place]:
+    """Return where a service listens, and where it did while connections go on there."""
+    backends = [*([service.backend] if isinstance(service.backend, Backend) else []), *service.former_backends]
+    return {_Place(service.pool_id, service.vpc_id, backend.address) for backend in backends}
 
 
 def _target_owner(vpc_id: VpcId, address: IPv4Address) -> str:

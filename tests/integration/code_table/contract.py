@@ -48,9 +48,5 @@ NOT_SENT = {
     "EndPoint.2015": "no account is frozen",
     "EndPoint.2050": "no endpoint is disabled",
     "EndPoint.3056": "services on a backend are bounded by its ports (section 14, decision 5)",
-    "EndPoint.1019": "there are no gateway endpoints yet",
-    "EndPoint.2039": "there are no gateway endpoints yet",
-    "EndPoint.2040": "there are no gateway endpoints yet",
-    "EndPoint.4030": "there are no gateway endpoints yet",
 }
 """Codes of section 6 that no answer has, and why."""

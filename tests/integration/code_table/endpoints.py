@@ -81,6 +81,50 @@ CREATE_ENDPOINT = [
     ),
 ]
 
+
+def leaving(
+    rule: str, slug: str, code: str, *, given: str = "a gateway service", status: int = 400, **change: Any
+) -> Row:
+    """Return the row of a field of operation 19 for a gateway service; everything else in the body is right."""
+    return connecting(rule, slug, code, given=given, status=status, without="subnet_id", **change)
+
+
+CREATE_GATEWAY_ENDPOINT = [
+    leaving("a route table's id is a UUID", "invalid-route-table-id", "EndPoint.1019", routetables=["main"]),
+    leaving("the route table exists", "route-table-not-found", "EndPoint.4030", status=404, routetables=[UNKNOWN]),
+    leaving(
+        "the route table is the VPC's",
+        "route-table-not-found",
+        "EndPoint.4030",
+        status=404,
+        routetables=["{routetable:acme-vpc}"],
+    ),
+    leaving(
+        "a route table leads to a network by one endpoint",
+        "route-table-taken",
+        "EndPoint.2039",
+        given="a gateway endpoint",
+    ),
+    leaving(
+        "no custom route leads into the networks",
+        "routes-not-added",
+        "EndPoint.4028",
+        given="a gateway service and a custom route into its networks",
+    ),
+    leaving(
+        "the networks are none of the VPC's own",
+        "networks-in-vpc",
+        "EndPoint.3009",
+        given="a gateway service and a VPC in its networks",
+        vpc_id="{vpc_in_networks}",
+    ),
+    leaving("a gateway endpoint has no address", "address-not-taken", "EndPoint.2041", port_ip="10.0.0.9"),
+    leaving("a gateway endpoint has no whitelist", "whitelist-not-taken", "EndPoint.2044", whitelist=["10.0.0.9"]),
+    connecting(
+        "an interface endpoint has no route tables", "not-a-gateway-endpoint", "EndPoint.0002", routetables=[UNKNOWN]
+    ),
+]
+
 ENDPOINT_PATHS: Sequence[tuple[str, str, Any]] = [
     ("GET", "", None),
     ("PUT", "", {"enable_whitelist": True}),
@@ -191,6 +235,25 @@ CHANGE_ENDPOINT = [
         given="a pending endpoint",
         who="globex",
     ),
+    *(
+        Row(
+            rule,
+            slug,
+            code,
+            "PUT",
+            f"{ENDPOINT}/routetables",
+            body,
+            given="a gateway endpoint",
+            who="globex",
+            status=status,
+        )
+        for rule, slug, code, status, body in [
+            ("a gateway endpoint keeps a route table", "no-route-table", "EndPoint.2040", 400, {"routetables": []}),
+            ("route tables are a list", "invalid-route-table-id", "EndPoint.1019", 400, {"routetables": "x"}),
+            ("routetables is needed", "invalid-route-table-id", "EndPoint.1019", 400, {}),
+            ("a new route table exists", "route-table-not-found", "EndPoint.4030", 404, {"routetables": [UNKNOWN]}),
+        ]
+    ),
 ]
 
-ROWS = [*CREATE_ENDPOINT, *CHANGE_ENDPOINT]
+ROWS = [*CREATE_ENDPOINT, *CREATE_GATEWAY_ENDPOINT, *CHANGE_ENDPOINT]

@@ -26,6 +26,8 @@ class Scene:
     world: World
     acme: Tenant
     globex: Tenant
+    hooli: Tenant
+    """The operator."""
 
     def end_the_loop(self) -> None:
         """Let nothing become what was asked for any more."""
@@ -175,6 +177,42 @@ async def fifty_endpoints(scene: Scene) -> Ids:
     return ids
 
 
+async def a_gateway_service(scene: Scene) -> Ids:
+    wish = {
+        "service_name": "com.example.lab-1.obs",
+        "service_type": "gateway",
+        "cidrs": ["100.125.0.0/16"],
+        "subnet_id": scene.world.ids["public"]["subnet_id"],
+    }
+    service = (await scene.hooli.post("ext/public-services", wish))["id"]
+    for _ in range(500):
+        page = await scene.hooli.get("ext/public-services", id=service)
+        if page["public_services"][0]["status"] == "available":
+            break
+        await asyncio.sleep(0.002)
+    return {"service": service}
+
+
+async def a_gateway_endpoint(scene: Scene) -> Ids:
+    ids = await a_gateway_service(scene)
+    endpoint = await scene.connect(ids["service"])
+    await scene.globex.until(f"{ENDPOINTS}/{endpoint}", "accepted")
+    return {**ids, "endpoint": endpoint}
+
+
+async def a_gateway_service_and_a_custom_route(scene: Scene) -> Ids:
+    table = scene.world.ids["routetables"]["globex-vpc"]["routetable_id"]
+    route = {"type": "ecs", "destination": "100.125.7.0/24", "nexthop": "x"}
+    changed = await scene.globex.call("PUT", f"routetables/{table}", {"routetable": {"routes": {"add": [route]}}})
+    assert changed.status_code == 200, changed.text
+    return await a_gateway_service(scene)
+
+
+async def a_gateway_service_and_a_vpc_in_its_networks(scene: Scene) -> Ids:
+    made = await scene.globex.post("vpcs", {"vpc": {"name": "twin", "cidr": "100.125.128.0/20"}})
+    return {**await a_gateway_service(scene), "vpc_in_networks": made["vpc"]["id"]}
+
+
 SITUATIONS: Mapping[str, Situation] = {
     "nothing": nothing,
     "a service": a_service(),
@@ -197,6 +235,10 @@ SITUATIONS: Mapping[str, Situation] = {
     "a deleting endpoint": a_deleting_endpoint,
     "an endpoint of another service of the project": an_endpoint_of_another_service_of_the_project,
     "an endpoint of a service with policies": an_endpoint_of_a_service_with_policies,
+    "a gateway service": a_gateway_service,
+    "a gateway endpoint": a_gateway_endpoint,
+    "a gateway service and a custom route into its networks": a_gateway_service_and_a_custom_route,
+    "a gateway service and a VPC in its networks": a_gateway_service_and_a_vpc_in_its_networks,
     "a full subnet": a_full_subnet,
     "50 endpoints": fifty_endpoints,
 }

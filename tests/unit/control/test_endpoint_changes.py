@@ -1,18 +1,17 @@
-"""Who may use an endpoint: what a change means for the data plane."""
+"""Which endpoints may be changed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from landbridge.control.endpoint_changes import check_may_be_changed, with_access
+from landbridge.control.endpoint_changes import check_may_be_changed
 from landbridge.domain.errors import EndpointCreating, EndpointDeleting, EndpointFailed
 from landbridge.domain.ids import DomainId, EndpointId, PoolId, ProjectId, ServiceId, SubnetId, VpcId
 from landbridge.domain.resources import Admission, Endpoint, Failure
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LATER = NOON + timedelta(minutes=1)
 ENDPOINT = Endpoint(
     id=EndpointId("e"),
     project_id=ProjectId("p"),
@@ -38,51 +37,6 @@ ENDPOINT = Endpoint(
     observed_generation=3,
     accepted_generation=2,
 )
-OPEN = replace(ENDPOINT, enable_whitelist=False)
-
-
-def networks(*texts: str) -> tuple[IPv4Network, ...]:
-    return tuple(map(IPv4Network, texts))
-
-
-@pytest.mark.parametrize(
-    ("before", "whitelist", "is_enabled", "is_cut"),
-    [
-        (ENDPOINT, networks("10.0.0.0/25"), None, True),
-        (ENDPOINT, networks("10.0.0.0/25", "10.0.0.128/25"), None, False),
-        (ENDPOINT, networks("10.0.0.0/23"), None, False),
-        (ENDPOINT, (), None, True),
-        (ENDPOINT, None, False, False),
-        (OPEN, None, True, True),
-        (OPEN, networks("10.0.0.7"), None, False),
-    ],
-    ids=["narrower", "the same in two parts", "wider", "nobody", "off", "on", "a list that is off"],
-)
-def test_a_cut_is_asked_for_where_somebody_is_shut_out(before: Endpoint, whitelist, is_enabled, is_cut: bool):
-    changed = with_access(before, whitelist, is_enabled, LATER)
-
-    assert (changed.cut_requested_at is not None) is is_cut
-    assert (changed.generation, changed.updated_at) == (4, LATER)
-    assert changed.accepted_generation == before.accepted_generation
-
-
-def test_an_access_that_stays_the_same_is_no_change():
-    assert with_access(ENDPOINT, None, None, LATER) is ENDPOINT
-    assert with_access(ENDPOINT, networks("10.0.0.0/24"), True, LATER) is ENDPOINT
-
-
-@pytest.mark.parametrize("admission", [Admission.PENDING, Admission.REJECTED])
-def test_who_has_not_been_accepted_needs_no_cut(admission: Admission):
-    changed = with_access(replace(ENDPOINT, admission=admission), (), None, LATER)
-
-    assert (changed.cut_requested_at, changed.generation) == (None, 4)
-
-
-def test_a_cut_that_is_still_due_keeps_its_moment():
-    due = replace(ENDPOINT, cut_requested_at=NOON)
-
-    assert with_access(due, (), None, LATER).cut_requested_at == NOON
-    assert with_access(due, None, False, LATER).cut_requested_at == NOON
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from landbridge.dataplane.compile import compile_endpoint, compile_service
+from landbridge.dataplane.compile import Compiled, compile_endpoint, compile_service
 from landbridge.dataplane.driver import Capabilities
-from landbridge.dataplane.model import Binding, PortForward, Target
-from landbridge.domain.resources import Admission, PortMapping, TcpProxy
+from landbridge.dataplane.model import Binding, GatewayBinding, PortForward, Target
+from landbridge.domain.ids import RouteTableId, SubnetId
+from landbridge.domain.resources import Admission, PortMapping, TcpProxy, WayOut
 from tests.examples import ATTACHMENTS, CONSUMER_SUBNET, NOW, PROVIDER_SUBNET, a_service, an_endpoint
 
 CLOSE_ONLY = Capabilities()
@@ -106,3 +107,57 @@ def test_a_consumer_does_not_see_why_its_providers_service_failed():
 
     assert compiled.failure is not None
     assert "tcp_proxy" not in compiled.failure.message
+
+
+# Gateway services
+
+OTHER_SUBNET, GONE = SubnetId("b0000000-0000-4000-8000-000000000003"), SubnetId("b0000000-0000-4000-8000-000000000009")
+STORE = (IPv4Network("100.125.0.0/16"),)
+WITH_TWO_ENTRIES = {
+    **ATTACHMENTS,
+    OTHER_SUBNET: replace(
+        ATTACHMENTS[CONSUMER_SUBNET], subnet_id=OTHER_SUBNET, cidr=IPv4Network("10.0.1.0/24"), mtu=1400
+    ),
+}
+
+
+def a_gateway(**changes):
+    return a_service(**({"backend": WayOut(PROVIDER_SUBNET, STORE), "ports": (), "public_owner": "lab"} | changes))
+
+
+def a_gateway_endpoint(**changes):
+    without_address = {"subnet_id": None, "address": None, "route_table_ids": (RouteTableId("table-1"),)}
+    return an_endpoint(**({"admission": Admission.ACCEPTED, "accepted_generation": 1} | without_address | changes))
+
+
+def test_a_gateway_service_wires_nothing_by_itself_and_that_is_no_fault():
+    assert compile_service(a_gateway(), ATTACHMENTS, CLOSE_ONLY) == Compiled()
+    without_its_way_out = compile_service(a_gateway(backend=WayOut(GONE, STORE)), ATTACHMENTS, CLOSE_ONLY)
+    assert without_its_way_out.failure is not None
+
+
+def test_a_gateway_endpoint_leads_from_its_entries_through_the_way_out():
+    endpoint = a_gateway_endpoint()
+
+    wired = compile_endpoint(
+        endpoint, a_gateway(), WITH_TWO_ENTRIES, CLOSE_ONLY, [OTHER_SUBNET, GONE, CONSUMER_SUBNET]
+    ).wired
+
+    assert isinstance(wired, GatewayBinding)
+    assert [entry.subnet_id for entry in wired.entries] == [CONSUMER_SUBNET, OTHER_SUBNET]
+    assert (wired.exit, wired.networks) == (ATTACHMENTS[PROVIDER_SUBNET], STORE)
+    assert (wired.transit_address, wired.marker, wired.mtu) == (endpoint.transit_address, endpoint.marker, 1400)
+
+
+def test_a_gateway_endpoint_without_entries_is_not_wired_and_that_is_no_fault():
+    assert compile_endpoint(a_gateway_endpoint(), a_gateway(), ATTACHMENTS, CLOSE_ONLY) == Compiled()
+
+
+def test_a_rejected_or_orphaned_gateway_endpoint_is_not_wired():
+    entries = [CONSUMER_SUBNET]
+    rejected = a_gateway_endpoint(admission=Admission.REJECTED)
+
+    assert compile_endpoint(rejected, a_gateway(), ATTACHMENTS, CLOSE_ONLY, entries) == Compiled()
+    orphaned = compile_endpoint(a_gateway_endpoint(), None, ATTACHMENTS, CLOSE_ONLY, entries)
+    assert orphaned.failure is not None
+    assert orphaned.failure.slug == "target-service-not-found"

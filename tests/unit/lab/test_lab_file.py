@@ -126,7 +126,7 @@ MISTAKES = [
     (
         "region: lab-1",
         "region: lab-1\nmachines: []",
-        ("2: lab: there is no key machines; write one of region, projects, vpcs, public_services, operators"),
+        ("2: lab: there is no key machines; write one of region, projects, vpcs, public, public_services, operators"),
     ),
     ("projects:", "project:", "2: lab: there is no key project; write projects"),
     ("  - name: globex", "  - name: acme", "6: project acme: name acme is already on line 3; write another one"),

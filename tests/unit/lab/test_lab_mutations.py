@@ -46,14 +46,16 @@ DOCUMENT: dict[str, Any] = {
             ],
         }
     ],
+    "public": {"cidr": "100.125.0.0/16", "gateway": "100.125.0.1", "hosts": [{"name": "obs-1", "ip": "100.125.0.10"}]},
     "public_services": [
+        {"name": "com.example.obs", "type": "gateway", "cidrs": ["100.125.0.0/16"], "owner": "lab"},
         {
             "name": "com.example.dns",
             "type": "interface",
             "host": "web-1",
             "owner": "lab",
             "ports": [{"client_port": 53, "server_port": 53}],
-        }
+        },
     ],
 }
 MESSAGE = re.compile(r"lab\.yaml:[1-9][0-9]*: .+; .+")

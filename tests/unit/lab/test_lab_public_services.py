@@ -5,7 +5,7 @@ import json
 import pytest
 
 from landbridge.domain.ids import is_uuid
-from landbridge.domain.resources import PortMapping
+from landbridge.domain.resources import Nic, PortMapping
 from landbridge.lab import LabFileError, parse_lab, public_services, show, show_table
 
 VALID = """\
@@ -39,9 +39,10 @@ def test_a_public_service_belongs_to_the_project_of_its_host():
     globex = show(lab)["projects"]["globex"]
 
     assert (dns.name, dns.owner, dns.ports) == ("com.example.dns", "The Lab", (PortMapping(53, 5353),))
-    assert (iam.owner, iam.nic.name) == ("lab", "web-1")
+    assert isinstance(iam.place, Nic)
+    assert (iam.owner, iam.place.name) == ("lab", "web-1")
     assert (dns.project_id, dns.domain_id) == (globex["project_id"], globex["domain_id"])
-    assert (iam.vpc_id, iam.nic.id) == (show(lab)["vpcs"]["v"]["vpc_id"], show(lab)["hosts"]["web-1"]["port_id"])
+    assert (iam.vpc_id, iam.place.id) == (show(lab)["vpcs"]["v"]["vpc_id"], show(lab)["hosts"]["web-1"]["port_id"])
 
 
 def test_ids_depend_on_the_region_the_project_and_the_name():
@@ -68,9 +69,10 @@ def test_they_are_shown_to_scripts_and_to_people():
     dns = public_services(lab)[0]
     assert shown == {
         "service_id": dns.id,
+        "type": "interface",
         "owner": "The Lab",
         "project_id": dns.project_id,
-        "port_id": dns.nic.id,
+        "port_id": show(lab)["hosts"]["web-1"]["port_id"],
         "host": "web-1",
     }
     assert "com.example.dns" in show_table(lab)
@@ -94,12 +96,12 @@ MISTAKES = [
     (
         "type: interface",
         "type: gateway",
-        "4: public service com.example.dns: gateway services are not there yet; write type: interface",
+        "4: public service com.example.dns: there is no key host; write one of name, type, cidrs, owner",
     ),
     (
         "type: interface",
         "type: tunnel",
-        "4: public service com.example.dns: there is no such type; write type: interface",
+        "4: public service com.example.dns: there is no such type; write type: interface, or type: gateway",
     ),
     (
         "    host: web-1\n",

@@ -4,7 +4,13 @@ from fastapi import APIRouter, Request, Response
 
 from landbridge.api import answers
 from landbridge.api.auth import ApiDep, CallerDep
-from landbridge.api.endpoint_change_schemas import AccessBody, PolicyBody, RouteTablesBody, access_change
+from landbridge.api.endpoint_change_schemas import (
+    AccessBody,
+    PolicyBody,
+    RouteTablesBody,
+    access_change,
+    wanted_route_tables,
+)
 from landbridge.api.operations import Parameter, operation
 from landbridge.api.parameters import SERVICE_NAME, exactly, paging
 from landbridge.api.presentation import BORDER_GROUP, Json, changed_endpoint_body, endpoint_body
@@ -92,7 +98,8 @@ async def set_endpoint_policy(endpoint_id: str, request: Request, caller: Caller
     """Give an endpoint a policy, if its service takes one."""
     id_ = _id(endpoint_id)
     document = await read_object(request)
-    return _body(api, await api.endpoint_changes.set_policy(caller.project_id, id_, document.get("policy_document")))
+    policy = document.get("policy_document"), document.get("policy_statement")
+    return _body(api, await api.endpoint_changes.set_policy(caller.project_id, id_, *policy))
 
 
 @operation(router, "DELETE", "/{endpoint_id}/policy", action="vpcep:endpoints:update", answer=answers.EndpointAnswer)
@@ -110,10 +117,13 @@ async def remove_endpoint_policy(endpoint_id: str, caller: CallerDep, api: ApiDe
     answer=answers.RouteTables,
 )
 async def change_endpoint_route_tables(endpoint_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
-    """Change the route tables of a gateway endpoint; there is none so far, so this is refused."""
+    """Give a gateway endpoint other route tables; from the answer on nobody passes whose table it has lost."""
     id_ = _id(endpoint_id)
-    await read_object(request)
-    await api.endpoint_changes.change_route_tables(caller.project_id, id_)
+    document = await read_object(request)
+    await api.endpoint_changes.check_has_route_tables(caller.project_id, id_)
+    tables = wanted_route_tables(document)
+    endpoint = await api.endpoint_changes.change_route_tables(caller.project_id, id_, tables)
+    return {"routetables": list(endpoint.route_table_ids)}
 
 
 @operation(router, "DELETE", "/{endpoint_id}", action="vpcep:endpoints:delete", status=204)

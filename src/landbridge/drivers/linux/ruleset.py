@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
 from landbridge.domain.ids import VpcId
-from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind, join
+from landbridge.drivers.linux.elements import LABELS, OUTSIDE_NFT, Element, Kind, join, split
 
 TABLE = "inet landbridge"
 
@@ -245,6 +245,9 @@ def _by_kind(changed: Iterable[Element], *, is_short: bool) -> dict[Kind, list[s
 
 
 def _text(element: Element, *, is_short: bool) -> str:
+    if element.kind is Kind.BARRED and "/" not in element.key:
+        # nft 1.0.6 turns the mark's bytes round for ranges only, and so never finds a single one that it shall delete.
+        return f"{element.key}-{split(element.key)[1]}"
     if not element.value or is_short:
         return element.key
     if element.kind in LABELS:
