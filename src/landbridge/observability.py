@@ -114,9 +114,7 @@ class Telemetry:
         self._flow_events_lost = Counter(
             "landbridge_flow_events_lost_total", "Times the kernel dropped what it would have told", registry=r
         )
-        self._flow_lines = Counter(
-            "landbridge_flow_log_lines_total", "Lines for the flow log", ["outcome"], registry=r
-        )
+        self._flow_lines = Counter("landbridge_flow_log_lines_total", "Lines for the flow log", ["outcome"], registry=r)
         self._measured = TrafficCounters()
         self._is_flow_log_away = False
         self._is_identity_away = False
