@@ -245,7 +245,7 @@ def test_lab_show_needs_no_server_and_prints_the_promised_json_only(deployment: 
 
     ids = json.loads(shown.stdout)
     assert shown.stderr == ""
-    assert set(ids) == {"region", "projects", "vpcs", "subnets", "hosts", "vips", "public_services"}
+    assert set(ids) == {"region", "projects", "vpcs", "subnets", "routetables", "hosts", "vips", "public_services"}
     assert len(ids["projects"]["acme"]["project_id"]) == 32
     assert ids["hosts"]["web-1"]["ip"] == "10.0.0.20"
     assert set(ids["subnets"]) == {"acme-vpc/web", "globex-vpc/apps"}

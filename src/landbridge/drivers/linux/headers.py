@@ -1,7 +1,7 @@
 """Have a PROXY protocol header put in front of what each client sends, without a proxy, for the ports of `open`.
 
-An element's value is "endpoint id . marker", or "endpoint id . marker . MTU on the way to the backend": a header is put
-into a packet that has data only if the packet stays within the MTU, or within 576 bytes where it is not said.
+An element has the value "endpoint id . marker . MTU on the way to the backend": a header is put into a packet with data
+only if the packet stays within the MTU.
 
 All headers have one size for ever: living connections are shifted by it.
 """
@@ -29,8 +29,6 @@ _ADDRESSES = struct.Struct("!4s4sHH")
 _FIELD = struct.Struct("!BH")
 _VALUE = struct.Struct(f"=I{HEADER_BYTES}s64s")
 _LABEL_BYTES = 64
-_EVERY_WAY_CARRIES = 576
-"""Bytes of a packet that each network must carry (RFC 791 3.1)."""
 
 
 class HeaderEngine(PacketProgram):
@@ -40,13 +38,12 @@ class HeaderEngine(PacketProgram):
         self, namespaces: Namespaces, instance: str, region: str, fields: Fields, hook: Hook | None = None
     ) -> None:
         def write(address: str, port: int, value: str) -> bytes:
-            endpoint_id, marker, *rest = split(value)
-            mtu = int(rest[0]) if rest else _EVERY_WAY_CARRIES
+            endpoint_id, marker, mtu = split(value)
             header = header_of(IPv4Address(address), port, fields(EndpointId(endpoint_id), int(marker)))
             label = value.encode()
             if len(label) > _LABEL_BYTES:
                 raise ValueError(f"it is longer than {_LABEL_BYTES} bytes")
-            return _VALUE.pack(mtu, header, label)
+            return _VALUE.pack(int(mtu), header, label)
 
         def read(address: str, port: int, content: bytes) -> str | None:
             value = _VALUE.unpack(content)[2].rstrip(b"\0").decode()
