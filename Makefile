@@ -50,11 +50,17 @@ static:
 
 .PHONY: bench
 bench: setup ## Run all benchmarks; print ratios and write bench/results.json
+	@scripts/bench-packages
 	@$(BIN)/python -m tests.benchmarks
 
 .PHONY: bench-quick
 bench-quick: setup ## Run the benchmarks with fewer samples, in under three minutes
+	@scripts/bench-packages
 	@$(BIN)/python -m tests.benchmarks --quick
+
+.PHONY: bench-plot
+bench-plot: setup ## Draw the ratios in bench/results.json for the documentation
+	@$(BIN)/python -m tests.benchmarks.plot bench/results.json docs/reference/benchmarks/ratios.svg
 
 .PHONY: openapi
 openapi: setup ## Write the description of the API to docs/reference/openapi.json

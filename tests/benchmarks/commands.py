@@ -44,5 +44,6 @@ def rows(samples: Mapping[str, Sequence[float]]) -> list[Row]:
             goals = (below(GOAL_MS, took, "ms"),) if peer == TRUE else ()
             name = f"{LAB_EXEC}, p{percent}"
             count = len(samples[LAB_EXEC])
-            result.append(Row(name, "ms", took, peer, peer_took, took / peer_took, goals, count))
+            samples_of = {"ours": samples[LAB_EXEC], "peer_values": samples[peer]}
+            result.append(Row(name, "ms", took, peer, peer_took, took / peer_took, goals, count, **samples_of))
     return result

@@ -15,16 +15,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.benchmarks.deployment import (
-    BACKEND_ADDRESS,
-    GREET_PORT,
-    SECOND_GREET_PORT,
-    BenchmarkBroken,
-    OnHost,
-    Tenant,
-    World,
-)
+from tests.benchmarks.deployment import BACKEND_ADDRESS, GREET_PORT, SECOND_GREET_PORT, World
+from tests.benchmarks.failures import BenchmarkBroken
 from tests.benchmarks.figures import Row, latency_rows, median
+from tests.benchmarks.processes import OnHost
+from tests.benchmarks.tenants import Tenant
 
 WARM_UPS = 3
 REST_SECONDS = 0.03
@@ -78,13 +73,13 @@ def prepare(world: World) -> Side:
     )
 
 
-def fill(side: Side, endpoint_count: int, service_count: int) -> float:
-    """Create endpoints, spread over the measured services and others; return the seconds that it took."""
-    others = [
-        side.world.publish(side.provider, [(GREET_PORT, 20_000 + number)], "other")
-        for number in range(service_count - 1)
-    ]
-    return side.world.fill(side.consumer, [side.open_service, *others], endpoint_count)
+def crowd_services(side: Side, mode: str, count: int) -> list[str]:
+    """Publish that many services with three ports each, for endpoints that only have to be there; return their ids."""
+    found: list[str] = []
+    for _ in range(count):
+        ports = [(80 + place, side.fresh_server_port()) for place in range(3)]
+        found.append(side.world.publish(side.provider, ports, "other", mode=mode))
+    return found
 
 
 def measure(sides: Sequence[Side], sample_count: int) -> None:

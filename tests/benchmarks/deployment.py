@@ -8,15 +8,13 @@ import contextlib
 import http.client
 import json
 import os
-import select
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,19 +22,15 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-LANDBRIDGE = str(Path(sys.executable).with_name("landbridge"))
-ON_HOST = Path(__file__).parent / "on_host"
-PYTHON_ON_HOST = [sys.executable, "-I", "-S"]
+from tests.benchmarks.failures import BenchmarkBroken
+from tests.benchmarks.processes import LANDBRIDGE, ON_HOST, PYTHON_ON_HOST, START_SECONDS, OnHost, inside, run_inside
+from tests.benchmarks.tenants import PAGE_SIZE, Tenant
 
-GREET_PORT, SINK_PORT, ECHO_PORT, SECOND_GREET_PORT = 9000, 9001, 9002, 9003
+GREET_PORT, SECOND_GREET_PORT = 9000, 9001
 """The backend's ports, see on_host/backend.py."""
 
-START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-ORDER_SECONDS = 60.0
-IDLE_SECONDS = 3.0
-"""A server closes a connection that was idle for 5 s; one that was idle for this long is replaced before it is used."""
-
+FILL_SECONDS_PER_THOUSAND = 60.0
 LAB = """\
 region: {region}
 projects:
@@ -60,110 +54,23 @@ vpcs:
         cidr: 10.0.1.0/24
         hosts:
           - {{name: neighbour, ip: 10.0.1.10}}
-          - {{name: proxy, ip: 10.0.1.11}}
-  - name: globex-vpc
+"""
+CONSUMER_VPC = """\
+  - name: {name}
     project: globex
     cidr: 10.0.0.0/16
     subnets:
       - name: apps
-        cidr: 10.0.0.0/19
+        cidr: 10.0.0.0/17
         hosts:
-          - {{name: client, ip: 10.0.0.10}}
+          - {{name: {client}, ip: 10.0.0.10}}
 """
+CONSUMERS = {"globex-vpc": "client", "globex-options": "options-client", "globex-headers": "headers-client"}
+"""VPC → its host. Several, because what one mode puts on a VPC's interfaces is passed by all packets of that VPC."""
 
 BACKEND_ADDRESS = "10.0.0.20"
-PROXY_ADDRESS = "10.0.1.11"
-FIRST_MEASURED_ADDRESS = IPv4Address("10.0.16.0")
+FIRST_MEASURED_ADDRESS = IPv4Address("10.0.96.0")
 """Endpoints that are measured get addresses from here on, each its own: no client has ever asked for them before."""
-
-
-class BenchmarkBroken(Exception):
-    """Something did not work, so there is nothing to measure."""
-
-
-class Tenant:
-    """A project's user with a token, on one connection that is kept alive. Not for several threads."""
-
-    def __init__(self, port: int, project_id: str, token: str) -> None:
-        self.port = port
-        self.project_id = project_id
-        self._headers = {"X-Auth-Token": token, "Content-Type": "application/json"}
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self._used_at = time.monotonic()
-        self._token = token
-
-    def another(self) -> "Tenant":
-        """Return the same user on a connection of its own."""
-        return Tenant(self.port, self.project_id, self._token)
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request and return the answer's JSON; whatever is not a success ends the run."""
-        if time.monotonic() - self._used_at > IDLE_SECONDS:
-            self._connection.close()
-        payload = None if body is None else json.dumps(body).encode()
-        self._connection.request(method, f"/v1/{self.project_id}/{path}", payload, self._headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        self._used_at = time.monotonic()
-        if answer.status >= 300:
-            raise BenchmarkBroken(f"{method} {path} was answered {answer.status}: {content.decode(errors='replace')}")
-        return json.loads(content) if content else None
-
-    def poll(self, path: str, status: str) -> Any:
-        """Ask once a millisecond until the resource has a status."""
-        deadline = time.monotonic() + 30
-        while (found := self.call("GET", path))["status"] != status:
-            if time.monotonic() > deadline or found["status"] == "failed":
-                raise BenchmarkBroken(f"{path} is {found['status']} instead of {status}: {found.get('error')}")
-            time.sleep(0.001)
-        return found
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-
-class OnHost:
-    """A process on a host of the lab that answers one line with one line."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        self._hear(START_SECONDS, "ready\n")
-
-    def start(self, order: str) -> None:
-        """Give an order; the answer is taken by `result`."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{order}\n")
-
-    def result(self) -> Any:
-        """Wait for the answer to the last order."""
-        return json.loads(self._hear(ORDER_SECONDS))
-
-    def ask(self, order: str) -> Any:
-        """Give an order and return the answer."""
-        self.start(order)
-        return self.result()
-
-    def end(self) -> None:
-        """End the process: it ends with its standard input, or is made to."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        self._process.stdout.close()
-
-    def _hear(self, seconds: float, expected: str = "") -> str:
-        output = self._process.stdout
-        assert output is not None
-        line = output.readline() if select.select([output], [], [], seconds)[0] else ""
-        if not line or (expected and line != expected):
-            raise BenchmarkBroken(f"{self._process.args} said {line!r} (exit status {self._process.poll()})")
-        return line
 
 
 @dataclass
@@ -179,6 +86,11 @@ class World:
     _on_hosts: list[OnHost] = field(default_factory=list)
     _tenants: list[Tenant] = field(default_factory=list)
     _measured: int = 0
+
+    @property
+    def region(self) -> str:
+        """The region, which is in the names of all namespaces."""
+        return f"bench-{self.name}-{os.getpid()}"
 
     @property
     def state(self) -> Path:
@@ -204,12 +116,13 @@ class World:
     def start(self) -> float:
         """Start the server and return the seconds until it answered."""
         if not self.lab.exists():
-            self.lab.write_text(LAB.format(region=f"bench-{self.name}-{os.getpid()}"))
+            vpcs = [CONSUMER_VPC.format(name=name, client=client) for name, client in CONSUMERS.items()]
+            self.lab.write_text(LAB.format(region=self.region) + "".join(vpcs))
             self.port = _free_port()
         command = [LANDBRIDGE, "serve", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}"]
         began = time.monotonic()
         with self.log.open("ab") as log:
-            self._server = subprocess.Popen([*command, "--lab", str(self.lab)], stdout=log, stderr=log)
+            self._server = subprocess.Popen([*command, "--lab", str(self.lab)], stdout=log, stderr=log, process_group=0)
         while not _answers(self.port):
             if self._server.poll() is not None or time.monotonic() - began > START_SECONDS:
                 raise BenchmarkBroken(f"the server did not start:\n{self.log_tail()}")
@@ -245,7 +158,10 @@ class World:
                 self.kill()
         if not ended_well:
             down = [LANDBRIDGE, "lab", "down", "--state", str(self.state)]
-            subprocess.run(down, check=True, timeout=STOP_SECONDS, capture_output=True)
+            done = subprocess.run(down, check=False, timeout=STOP_SECONDS, capture_output=True, text=True)
+            # A server that was ended before it had made its lab leaves none to take down.
+            if done.returncode and self.edges():
+                raise BenchmarkBroken(f"the lab was not taken down: {done.stderr.strip()}")
 
     def log_tail(self) -> str:
         """Return the last lines of the server's log."""
@@ -288,15 +204,47 @@ class World:
 
     def start_backend(self) -> None:
         """Start what the endpoints lead to."""
-        self.on_host("backend", "backend.py", str(GREET_PORT), self.congestion_control)
+        self.on_host("backend", "backend.py", str(GREET_PORT))
 
     def client(self, host: str) -> OnHost:
         """Start a client on a host."""
-        return self.on_host(host, "client.py", self.congestion_control)
+        return self.on_host(host, "client.py")
 
-    def service_body(self, ports: list[tuple[int, int]], host: str, needs_approval: bool) -> dict[str, Any]:
+    def edges(self) -> list[str]:
+        """Return the names of the namespaces that are edges, the hub included if there is one."""
+        return run_inside(self.state, "names", f"lb.{self.region}.edge.")
+
+    def switches(self) -> list[str]:
+        """Return the names of the namespaces that stand for the tenants' networks."""
+        return run_inside(self.state, "names", f"lb.{self.region}.lab.")
+
+    def processor_seconds(self) -> float:
+        """Return how long the server has had a processor since it was started, in seconds."""
+        assert self._server is not None
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def namespace(self, host: str) -> str:
+        """Return the name of a host's namespace."""
+        return self.ids["hosts"][host]["namespace"]
+
+    def in_namespace(self, namespace: str, *command: str) -> OnHost:
+        """Start a program in a namespace of this world; it is ended with the world."""
+        process = OnHost(inside(self.state, "exec", namespace, *command))
+        self._on_hosts.append(process)
+        return process
+
+    def set_everywhere(self, settings: Mapping[str, str]) -> None:
+        """Write kernel settings into all namespaces that are there."""
+        words = [f"{name}={value}" for name, value in settings.items()]
+        run_inside(self.state, "set", f"lb.{self.region}.", *words)
+
+    def service_body(
+        self, ports: list[tuple[int, int]], host: str, needs_approval: bool, mode: str = "close"
+    ) -> dict[str, Any]:
         """Return what a provider sends to publish (client port, server port) pairs of a host."""
         return {
+            "tcp_proxy": mode,
             "port_id": self.ids["hosts"][host]["port_id"],
             "vpc_id": self.ids["vpcs"]["acme-vpc"]["vpc_id"],
             "server_type": "VM",
@@ -304,21 +252,38 @@ class World:
             "ports": [{"client_port": client, "server_port": server} for client, server in ports],
         }
 
-    def publish(self, provider: Tenant, ports: list[tuple[int, int]], host: str, needs_approval: bool = False) -> str:
-        """Make a service that everybody may connect to, and return its id once it is available."""
-        body = self.service_body(ports, host, needs_approval)
+    def publish(
+        self,
+        provider: Tenant,
+        ports: list[tuple[int, int]],
+        host: str,
+        needs_approval: bool = False,
+        mode: str = "close",
+    ) -> str:
+        """Make a service that everybody may connect to, and return its id once it is available.
+
+        Raises NotCarried when this server does not carry the mode.
+        """
+        body = self.service_body(ports, host, needs_approval, mode)
         service_id = provider.call("POST", "vpc-endpoint-services", body)["id"]
         path = f"vpc-endpoint-services/{service_id}"
         provider.call("POST", f"{path}/permissions/action", {"action": "add", "permissions": ["*"]})
         provider.poll(path, "available")
         return service_id
 
-    def endpoint_body(self, service_id: str, address: str | None = None) -> dict[str, Any]:
-        """Return what a consumer sends to connect to a service."""
+    def connect(self, consumer: Tenant, service_id: str, vpc: str = "globex-vpc") -> str:
+        """Make an endpoint and return its address once it is accepted. Raises NotCarried when it failed."""
+        address = self.fresh_address()
+        endpoint_id = consumer.call("POST", "vpc-endpoints", self.endpoint_body(service_id, address, vpc))["id"]
+        consumer.poll(f"vpc-endpoints/{endpoint_id}", "accepted")
+        return address
+
+    def endpoint_body(self, service_id: str, address: str | None = None, vpc: str = "globex-vpc") -> dict[str, Any]:
+        """Return what a consumer sends to connect one of its VPCs to a service."""
         body = {
             "endpoint_service_id": service_id,
-            "vpc_id": self.ids["vpcs"]["globex-vpc"]["vpc_id"],
-            "subnet_id": self.ids["subnets"]["globex-vpc/apps"]["subnet_id"],
+            "vpc_id": self.ids["vpcs"][vpc]["vpc_id"],
+            "subnet_id": self.ids["subnets"][f"{vpc}/apps"]["subnet_id"],
         }
         return body | ({"port_ip": address} if address else {})
 
@@ -327,15 +292,19 @@ class World:
         self._measured += 1
         return str(FIRST_MEASURED_ADDRESS + self._measured)
 
-    def fill(self, consumer: Tenant, service_ids: list[str], count: int, clients: int = 8) -> float:
-        """Create that many accepted endpoints; return the seconds until all of them were accepted."""
+    def fill(self, consumer: Tenant, services: Sequence[tuple[str, str]], count: int, clients: int = 8) -> float:
+        """Create that many accepted endpoints; return the seconds until all of them were accepted.
+
+        `services` has the id of each service and the VPC that is connected to it; they are taken in turns.
+        """
         began = time.monotonic()
+        deadline = began + FILL_SECONDS_PER_THOUSAND * max(1, count / 1000)
         tenants = [consumer.another() for _ in range(clients)]
 
         def create(tenant: Tenant, share: range) -> None:
             for number in share:
-                service_id = service_ids[number % len(service_ids)]
-                tenant.call("POST", "vpc-endpoints", self.endpoint_body(service_id))
+                service_id, vpc = services[number % len(services)]
+                tenant.call("POST", "vpc-endpoints", self.endpoint_body(service_id, vpc=vpc))
 
         with ThreadPoolExecutor(clients) as threads:
             shares = (range(start, count, clients) for start in range(clients))
@@ -343,16 +312,16 @@ class World:
         for tenant in tenants:
             tenant.close()
         self.endpoint_count += count
-        while (accepted := self.accepted_count(consumer)) < count:
-            if time.monotonic() - began > START_SECONDS:
-                raise BenchmarkBroken(f"only {accepted} of {count} endpoints were accepted:\n{self.log_tail()}")
-            time.sleep(0.02)
+        while (accepted := self._accepted_count(consumer)) < self.endpoint_count:
+            if time.monotonic() > deadline:
+                raise BenchmarkBroken(
+                    f"{accepted} of {self.endpoint_count} endpoints were accepted:\n{self.log_tail()}"
+                )
+            time.sleep(0.02 if count < PAGE_SIZE else 0.5)  # a look at many pages is work that delays what it waits for
         return time.monotonic() - began
 
-    def accepted_count(self, consumer: Tenant) -> int:
-        """Return how many endpoints are accepted; 1,000 are counted at most."""
-        listed = consumer.call("GET", "vpc-endpoints?limit=1000")["endpoints"]
-        return sum(endpoint["status"] == "accepted" for endpoint in listed)
+    def _accepted_count(self, consumer: Tenant) -> int:
+        return sum(endpoint["status"] == "accepted" for endpoint in consumer.page("vpc-endpoints", "endpoints"))
 
 
 @contextlib.contextmanager

@@ -1,16 +1,19 @@
 """Turn samples into figures, and figures into rows that say whether their goals are met.
 
 Pure. A row has a figure, perhaps the figure of a peer that was measured in the same run, and their ratio; a goal is a
-sentence with a verdict. What is not measured is no row: a missing figure never looks like a good one.
+sentence with a verdict. Where rounds were measured, the verdict is open if the goal lies within their spread. What
+could not be measured is a row that says why: a missing figure never looks like a good one.
 """
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 LARGEST_GROWTH = 1.5
 """The most that 1,000 endpoints may cost, as a factor."""
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,17 @@ class Goal:
     """What was promised, and whether this run kept it."""
 
     text: str
-    is_met: bool
+    is_met: bool | None
+    """None: open, because the limit lies within the spread of the rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The median of rounds' ratios, and the interval in which the true median lies in 95 of 100 runs."""
+
+    median: float
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +40,40 @@ class Row:
 
     what: str
     unit: str
-    value: float
+    value: float | None
     peer: str = ""
     peer_value: float | None = None
     ratio: float | None = None
     """`value` to `peer_value`, unless something better than the quotient is known, such as a median of ratios."""
     goals: tuple[Goal, ...] = ()
     sample_count: int = 1
+    name: str = ""
+    """What programs call it, with dots; empty: made from `what`."""
+    spread: Ratio | None = None
+    ours: Sequence[float] = ()
+    peer_values: Sequence[float] = ()
+    note: str = ""
+    """Why there is no value; the table only says that there is none."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the row as results.json has it."""
-        return asdict(self)
+    def as_json(self, section: str) -> dict[str, Any]:
+        """Return the figure as results.json has it."""
+        verdicts = [goal.is_met for goal in self.goals]
+        return {
+            "name": self.name or f"{_slug(section)}.{_slug(self.what)}",
+            "what": self.what,
+            "unit": self.unit.replace("µ", "u"),
+            "value": self.value,
+            "ours": list(self.ours) or ([] if self.value is None else [self.value]),
+            "peer": self.peer or None,
+            "peer_value": self.peer_value,
+            "peer_values": list(self.peer_values) or ([] if self.peer_value is None else [self.peer_value]),
+            "ratio": self.ratio,
+            "spread": [self.spread.lowest, self.spread.highest] if self.spread else None,
+            "goal": ", ".join(_compact(goal.text) for goal in self.goals) or None,
+            "met": False if False in verdicts else None if None in verdicts or not verdicts else True,
+            "is_open": None in verdicts,
+            "note": self.note or None,
+        }
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -51,6 +87,22 @@ def median(samples: Sequence[float]) -> float:
     return percentile(samples, 50)
 
 
+def ratio_of_rounds(ours: Sequence[float], peers: Sequence[float]) -> Ratio:
+    """Compare round by round, so that a slow moment of the machine meets both sides.
+
+    The interval is that of the sign test: it assumes nothing of how the rounds are distributed.
+    """
+    ordered = sorted(value / peer for value, peer in zip(ours, peers, strict=True))
+    count, left_out, tail = len(ordered), 0, 0.0
+    while left_out < count // 2:
+        tail += math.comb(count, left_out) / 2**count
+        if 1 - 2 * tail < _CONFIDENCE:
+            break
+        left_out += 1
+    left_out = max(0, left_out - 1)
+    return Ratio(median(ordered), ordered[left_out], ordered[-1 - left_out])
+
+
 def below(limit: float, value: float, unit: str) -> Goal:
     """Return the goal that `value` is less than `limit`."""
     return Goal(f"< {limit:g} {unit}", value < limit)
@@ -61,9 +113,14 @@ def ratio_at_most(limit: float, ratio: float) -> Goal:
     return Goal(f"ratio ≤ {limit:g}", round(ratio, 2) <= limit)
 
 
-def ratio_at_least(limit: float, ratio: float) -> Goal:
-    """Return the goal that a ratio, as it is shown, reaches `limit`."""
-    return Goal(f"ratio ≥ {limit:g}", round(ratio, 2) >= limit)
+def rounds_at_most(limit: float, ratio: Ratio) -> Goal:
+    """Return the goal that a ratio of rounds does not exceed `limit`; open if that is within its spread."""
+    return Goal(f"ratio ≤ {limit:g}", None if ratio.lowest <= limit < ratio.highest else ratio.median <= limit)
+
+
+def rounds_at_least(limit: float, ratio: Ratio) -> Goal:
+    """Return the goal that a ratio of rounds reaches `limit`; open if that is within its spread."""
+    return Goal(f"ratio ≥ {limit:g}", None if ratio.lowest < limit <= ratio.highest else ratio.median >= limit)
 
 
 def latency_rows(
@@ -81,14 +138,26 @@ def latency_rows(
     for percent in (50, 99):
         alone, crowded = percentile(empty, percent), percentile(full, percent)
         limits = {value: (below(limit_ms, value, "ms"),) if percent == 99 else () for value in (alone, crowded)}
-        peers = {"0 endpoints": alone} | ({"1 endpoint": percentile(beside_one, percent)} if beside_one else {})
+        peers = {"0 endpoints": empty} | ({"1 endpoint": beside_one} if beside_one else {})
         name = f"{what}, p{percent}"
-        rows.append(Row(f"{name}, 0 endpoints", "ms", alone, goals=limits[alone], sample_count=len(empty)))
-        for peer, peer_value in peers.items():
+        rows.append(Row(f"{name}, 0 endpoints", "ms", alone, goals=limits[alone], sample_count=len(empty), ours=empty))
+        for peer, peer_values in peers.items():
+            peer_value = percentile(peer_values, percent)
             ratio = crowded / peer_value
-            goals = (*limits[crowded], ratio_at_most(LARGEST_GROWTH, ratio))
             rows.append(
-                Row(f"{name}, 1,000 endpoints", "ms", crowded, peer, peer_value, ratio, goals, sample_count=len(full))
+                Row(
+                    f"{name}, 1,000 endpoints",
+                    "ms",
+                    crowded,
+                    peer,
+                    peer_value,
+                    ratio,
+                    (*limits[crowded], ratio_at_most(LARGEST_GROWTH, ratio)),
+                    sample_count=len(full),
+                    name=_slug(f"control {name} 1,000 endpoints to {peer}"),
+                    ours=full,
+                    peer_values=peer_values,
+                )
             )
     return rows
 
@@ -97,15 +166,24 @@ def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table whose columns are aligned, so that it reads well on a terminal too."""
     lines = [["what", "figure", "peer in the same run", "ratio", "goal", "verdict"]]
     for row in rows:
-        peer = f"{row.peer}: {shown(row.peer_value)} {row.unit}" if row.peer_value is not None else ""
-        ratio = f"{row.ratio:.2f}" if row.ratio is not None else ""
+        peer = f"{row.peer}: {shown(row.peer_value)} {row.unit}" if row.peer_value is not None else row.peer
+        figure = f"{shown(row.value)} {row.unit}" if row.value is not None else "-"
         goals = ", ".join(goal.text for goal in row.goals)
-        missed = [goal.text for goal in row.goals if not goal.is_met]
-        verdict = f"NOT MET: {', '.join(missed)}" if missed else ("met" if row.goals else "")
-        lines.append([row.what, f"{shown(row.value)} {row.unit}", peer, ratio, goals, verdict])
+        lines.append([row.what, figure, peer, _shown_ratio(row), goals, verdict(row)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+
+
+def verdict(row: Row) -> str:
+    """Return what became of a row's goals, empty if it has none."""
+    if row.value is None:
+        return "not carried"
+    if missed := [goal.text for goal in row.goals if goal.is_met is False]:
+        return f"NOT MET: {', '.join(missed)}"
+    if any(goal.is_met is None for goal in row.goals):
+        return "open: inside the spread"
+    return "met" if row.goals else ""
 
 
 def shown(value: float) -> str:
@@ -114,3 +192,19 @@ def shown(value: float) -> str:
         return "0"
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def _shown_ratio(row: Row) -> str:
+    if row.ratio is None:
+        return ""
+    if row.spread is None:
+        return f"{row.ratio:.2f}"
+    return f"{row.ratio:.2f} ({row.spread.lowest:.2f} to {row.spread.highest:.2f})"
+
+
+def _compact(text: str) -> str:
+    return text.replace("ratio ", "").replace("≤ ", "<=").replace("≥ ", ">=").replace("< ", "<")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower().replace("→", "to").replace(",", "").replace("µ", "u")).strip("_")

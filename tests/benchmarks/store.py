@@ -72,7 +72,19 @@ def rows(samples: Mapping[str, Sequence[float]]) -> list[Row]:
         for percent in (50, 99):
             took, sync = percentile(samples[what], percent), percentile(samples[FSYNC], percent)
             name = f"store write, {what}, p{percent}"
-            result.append(Row(name, "ms", took, "bare fsync", sync, took / sync, sample_count=len(samples[what])))
+            result.append(
+                Row(
+                    name,
+                    "ms",
+                    took,
+                    "bare fsync",
+                    sync,
+                    took / sync,
+                    sample_count=len(samples[what]),
+                    ours=samples[what],
+                    peer_values=samples[FSYNC],
+                )
+            )
     per_second, syncs = CONCURRENT * 1000 / median(samples[GROUP]), 1000 / median(samples[FSYNC])
     name = f"store writes, {GROUP}"
     result.append(
