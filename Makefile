@@ -35,7 +35,7 @@ demo: setup ## Run the main job end to end on real packets, and print each step 
 .PHONY: test
 test: setup ## Run all checks and all tests
 	@$(MAKE) --no-print-directory static
-	@$(BIN)/pytest --numprocesses=auto --dist=loadgroup --durations=10
+	@$(BIN)/pytest --numprocesses=auto --durations=10
 
 .PHONY: check
 check: setup static ## Format, lint, types, import rules, unit and contract tests; under a minute

@@ -5,24 +5,32 @@ together: a whole folder in these cases, else a file.
 """
 
 import os
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests.keystone import keystone
+from tests.postgresql import new_postgresql_database, postgresql, postgresql_template
 
-__all__ = ["keystone"]
+__all__ = ["keystone", "new_postgresql_database", "postgresql", "postgresql_template"]
 
 os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
 
-_HERE = Path(__file__).parent
-_FOLDERS_THAT_STAY_TOGETHER = frozenset({_HERE / "conformance", _HERE / "integration" / "huawei_sdk"})
+_FOLDERS_THAT_STAY_TOGETHER = frozenset(
+    {"tests/conformance", "tests/integration/huawei_sdk", "tests/integration/packets"}
+)
 
 
-# First, because the plugin that reads the marks was there before this file.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.parent
-        together = folder if folder in _FOLDERS_THAT_STAY_TOGETHER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(_HERE))))
+class _Sharing(LoadScopeScheduling):
+    """Gives each process whole files, or whole folders, those with the most tests first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return folder if folder in _FOLDERS_THAT_STAY_TOGETHER else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Sharing(config, log)

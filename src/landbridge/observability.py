@@ -10,14 +10,25 @@ from collections.abc import Callable, Collection, Mapping
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from landbridge.control.actors import current_actor
+from landbridge.control.readiness import Report, RoundHistory
+from landbridge.control.request_hints import RequestHints
 from landbridge.control.round import Outcome
+from landbridge.control.traffic_protocols import TrackedConnections
 from landbridge.dataplane.driver import DriverError
 from landbridge.dataplane.flows import TrafficCounters
 from landbridge.dataplane.health import Cause, Health, Result
-from landbridge.dataplane.model import WiredId
+from landbridge.dataplane.model import PORTS_PER_ADDRESS, WiredId
 from landbridge.dataplane.plan import Ensure, Plan
+from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import Endpoint, EndpointService
 
+_EDGES_SHOWN = 10
+"""Of the edges, only the fullest are metrics of their own: there may be thousands."""
+_REQUESTS_NAMED = 10
+"""How many requests one line about a round names."""
+_POOL_LOW = 0.9
+"""From this share of a pool's transit addresses on, the log warns."""
 _FAST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -29,6 +40,7 @@ def configure_logging(level: str) -> None:
     )
     structlog.configure(
         processors=[
+            with_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -39,11 +51,22 @@ def configure_logging(level: str) -> None:
     )
 
 
+def with_request_id(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say with everything that is written while a request is served which one it is."""
+    request_id = current_actor().request_id
+    if request_id:
+        event.setdefault("request_id", request_id)
+    return event
+
+
 class Telemetry:
     """Hears about rounds, cuts and requests, and turns them into metrics and log events."""
 
-    def __init__(self, driver: str, pool: str) -> None:
+    def __init__(self, driver: str, pool: str, *, owns_data_plane: bool = True) -> None:
+        """`owns_data_plane` is false in a process that only answers requests."""
         self._driver = driver
+        self.rounds = RoundHistory(owns_data_plane=owns_data_plane)
+        self.requests = RequestHints()
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(pool=pool)
         self.registry = CollectorRegistry()
         r = self.registry
@@ -115,6 +138,35 @@ class Telemetry:
             "landbridge_flow_events_lost_total", "Times the kernel dropped what it would have told", registry=r
         )
         self._flow_lines = Counter("landbridge_flow_log_lines_total", "Lines for the flow log", ["outcome"], registry=r)
+        self._ready = Gauge("landbridge_ready", "Whether this process is ready, as /readyz says", registry=r)
+        self._rounds_failed = Counter(
+            "landbridge_rounds_failed_total", "Rounds and sweeps that could not be carried out", ["kind"], registry=r
+        )
+        self._transit = Gauge(
+            "landbridge_transit_addresses",
+            "Transit addresses of each pool, used and free",
+            ["pool", "state"],
+            registry=r,
+        )
+        self._tracked = Gauge(
+            "landbridge_conntrack_entries", "Connections tracked in the fullest edges", ["edge"], registry=r
+        )
+        self._tracked_total = Gauge(
+            "landbridge_conntrack_entries_all", "Connections tracked in all edges together", registry=r
+        )
+        self._track_limit = Gauge(
+            "landbridge_conntrack_limit", "How many connections the kernel tracks in one edge", registry=r
+        )
+        self._fullest_endpoint = Gauge(
+            "landbridge_endpoint_connections_most", "Open connections of the endpoint with the most", registry=r
+        )
+        self._endpoint_limit = Gauge(
+            "landbridge_endpoint_connections_limit", "How many connections one endpoint may have", registry=r
+        )
+        self._ports_left = Gauge(
+            "landbridge_endpoint_ports_left", "Source ports that the fullest endpoint has left at least", registry=r
+        )
+        self._low_pools: set[PoolId] = set()
         self._measured = TrafficCounters()
         self._is_flow_log_away = False
         self._is_identity_away = False
@@ -124,6 +176,7 @@ class Telemetry:
         self, kind: str, plan: Plan, errors: Mapping[WiredId, DriverError], duration_seconds: float
     ) -> None:
         """A round went through, perhaps with failing bindings."""
+        self.rounds.finished(kind)
         outcome = "partial" if errors else "complete"
         self._rounds.labels(self._driver, kind, outcome).observe(duration_seconds)
         for step in plan.steps:
@@ -131,13 +184,16 @@ class Telemetry:
         for id_, error in errors.items():
             self._failures.labels(self._driver).inc()
             facts = {"reason": error.message, "detail": error.detail, "retry": error.retry.value}
-            self._log.warning("binding.failed", id=id_, **facts)
+            self._log.warning("binding.failed", id=id_, **facts, **self._asked_by(id_))
         log = self._log.info if plan.steps else self._log.debug
         milliseconds = round(duration_seconds * 1000, 1)
-        log(f"{kind}.finished", ensured=len(plan.ensures), removed=len(plan.removals), milliseconds=milliseconds)
+        counts = {"ensured": len(plan.ensures), "removed": len(plan.removals)}
+        log(f"{kind}.finished", milliseconds=milliseconds, **counts, **self._all_asked_by(plan))
 
     def round_failed(self, kind: str, error: Exception) -> None:
         """A round could not be carried out; it will be tried again."""
+        self.rounds.failed()
+        self._rounds_failed.labels(kind).inc()
         self._log.error(f"{kind}.failed", exc_info=error)
 
     def drift_found(self, ids: Collection[WiredId]) -> None:
@@ -147,20 +203,21 @@ class Telemetry:
 
     def sweep_held(self, removals: int, wired: int) -> None:
         """A sweep holds back this many removals that nobody asked for; 0: none."""
+        self.rounds.held(removals)
         self._held.set(removals)
         if removals:
             self._log.error(
                 "sweep.held",
                 removals=removals,
                 wired=wired,
-                advice="look at `landbridge plan`; if the removals are right, restart serve with --accept-removals",
+                advice="look at `landbridge plan`; if the removals are right, restart serve with --confirm-removals",
             )
 
     def observed(self, outcome: Outcome, lag_seconds: float) -> None:
         """A row's intent has been reached, or has failed."""
         row = outcome.row
         kind = "endpoint" if isinstance(row, Endpoint) else "service"
-        facts: dict[str, object] = {f"{kind}_id": row.id, "generation": row.generation}
+        facts: dict[str, object] = {f"{kind}_id": row.id, "generation": row.generation, **self._asked_by(row.id)}
         if outcome.failure is not None:
             self._log.warning(f"{kind}.failed", reason=outcome.failure.message, **facts)
             return
@@ -172,7 +229,7 @@ class Telemetry:
         """A rejected or deleted endpoint, or a port that a service does not have any more, may still carry bytes."""
         self._overdue.inc()
         kind = "endpoint" if isinstance(row, Endpoint) else "service"
-        facts: dict[str, object] = {f"{kind}_id": row.id, "generation": row.generation}
+        facts: dict[str, object] = {f"{kind}_id": row.id, "generation": row.generation, **self._asked_by(row.id)}
         self._log.error("cut.overdue", **facts)
 
     def request_finished(self, method: str, route: str, status: int, duration_seconds: float, request_id: str) -> None:
@@ -256,6 +313,53 @@ class Telemetry:
     def health_failed(self, error: Exception) -> None:
         """The loop that probes backends could not go on; it tries again."""
         self._log.error("health.failed", exc_info=error)
+
+    def request_changes(self, request_id: str, ids: Collection[str]) -> None:
+        """A request has changed these things, and rounds will follow. May come from any thread."""
+        self.requests.changed(request_id, ids)
+
+    def _asked_by(self, id_: WiredId) -> dict[str, str]:
+        request_id = self.requests.request_of(id_)
+        return {} if request_id is None else {"request_id": request_id}
+
+    def _all_asked_by(self, plan: Plan) -> dict[str, object]:
+        ids = (step.wired.id if isinstance(step, Ensure) else step.id for step in plan.steps)
+        named = self.requests.requests_of(ids)
+        if not named:
+            return {}
+        return {"request_ids": named[:_REQUESTS_NAMED], "request_count": len(named)}
+
+    def readiness_reported(self, report: Report) -> None:
+        """Somebody has asked whether this process is ready."""
+        self._ready.set(report.is_ready)
+
+    def transit_addresses_counted(self, in_use: Mapping[PoolId, int], size: int) -> None:
+        """So many transit addresses of each pool have an owner, of `size` that it has."""
+        for pool_id, used in in_use.items():
+            self._transit.labels(pool_id, "used").set(used)
+            self._transit.labels(pool_id, "free").set(size - used)
+            is_low = used >= _POOL_LOW * size
+            if is_low and pool_id not in self._low_pools:
+                advice = "delete what is not needed, or begin another pool: what does not fit is refused"
+                self._log.warning("pool.low", low_pool=pool_id, used=used, size=size, advice=advice)
+            (self._low_pools.add if is_low else self._low_pools.discard)(pool_id)
+
+    def tracked_counted(self, tracked: TrackedConnections) -> None:
+        """So many connections does the kernel track in each edge."""
+        self._tracked.clear()
+        fullest = sorted(tracked.by_edge.items(), key=lambda pair: pair[1], reverse=True)[:_EDGES_SHOWN]
+        for edge, count in fullest:
+            self._tracked.labels(edge).set(count)
+        self._tracked_total.set(sum(tracked.by_edge.values()))
+        if tracked.limit is not None:
+            self._track_limit.set(tracked.limit)
+
+    def fullest_endpoint_counted(self, connections: int, limit: int) -> None:
+        """So many connections has the endpoint with the most of them, and so many may each have."""
+        self._fullest_endpoint.set(connections)
+        self._endpoint_limit.set(limit)
+        # All of them may lead to one server port.
+        self._ports_left.set(PORTS_PER_ADDRESS - connections)
 
     def metrics_text(self) -> bytes:
         """Return all metrics in Prometheus' text form."""

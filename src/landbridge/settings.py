@@ -5,6 +5,7 @@ Flags of `landbridge serve` win over the file of `--config` (TOML), which wins o
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +15,7 @@ from typing import Any, Final, cast
 
 from landbridge.attachments import read_attachments
 from landbridge.dataplane.bridging import BridgedSubnet
-from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT
+from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, PORTS_PER_ADDRESS
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.naming import REGION_NAME
 
@@ -42,11 +43,17 @@ KEYSTONE_ROLES: Final[Mapping[str, str]] = MappingProxyType(
 """Our role for each role of Keystone, unless the operator says otherwise. None of them makes an operator."""
 
 _MOST_WHITELIST_ENTRIES: Final = 1000
-_MOST_CONNECTIONS: Final = 1_000_000
 PROXY_DIALECTS: Final = ("aws", "azure", "gcp")
 """Whose fields PROXY protocol headers can carry beside ours."""
 _PRIVATE_FIELD_TYPES: Final = range(0xE0, 0xF0)
 _ROLES: Final = ("reader", "member", "admin", "operator")
+
+
+_PASSWORD_IN_URL: Final = re.compile(r"^[a-z]+://[^/@?]*:[^/@]*@|[?&]password=")
+"""Before the host, or as a parameter."""
+
+DEFAULT_POOL: Final = "default"
+"""The one pool of an installation whose operator made no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,9 @@ class Settings:
 
     listen: str = "127.0.0.1:8770"
     """HOST:PORT; port 0 takes a free one."""
+    metrics_listen: str = ""
+    """HOST:PORT for the operator: metrics, and whether the server is ready; `none`: nowhere. Empty: on 127.0.0.1, at
+    the port of `listen` plus 1000; should that be taken, the server goes on without."""
     public_url: str = ""
     """How clients reach this server; empty: the address of `listen`, or what a trusted proxy says."""
     tls_cert: str = ""
@@ -75,6 +85,12 @@ class Settings:
     """The region's name, without a dot. A lab file's own wins; empty: the state's, `lab-1` for a new state."""
     dns_domain: str = "landbridge.internal"
     """The last part of endpoints' domain names."""
+    database: str = ""
+    """The URL of a PostgreSQL database, `postgresql://…`; empty: a SQLite file in the state directory."""
+    database_password_file: str = ""
+    """The file with the password for it; empty: none is needed, or libpq finds it by its own means (`~/.pgpass`)."""
+    pool: str = DEFAULT_POOL
+    """Which pool's data plane this process owns. Another process owns another one."""
     driver: str = "linux"
     """The data plane: `linux`, or `memory`, which carries nothing."""
     sweep_interval_seconds: float = 300.0
@@ -158,8 +174,11 @@ def read_settings(path: Path | None, **flags: str | tuple[str, ...] | None) -> S
     _check_choices(settings)
     _check_numbers(settings)
     _check_identity(settings)
+    _check_database(settings)
     if settings.attachments and settings.driver != "linux":
         raise OperatorError('attachments are set and not used: write driver = "linux", or leave them out')
+    if REGION_NAME.fullmatch(settings.pool) is None:
+        raise OperatorError(f"pool is {settings.pool!r}: write at most 32 letters, digits, _ and -, without a dot")
     if settings.region and REGION_NAME.fullmatch(settings.region) is None:
         raise OperatorError(f"region is {settings.region!r}: write at most 32 letters, digits, _ and -, without a dot")
     if bool(settings.tls_cert) != bool(settings.tls_key):
@@ -190,10 +209,10 @@ def _check_numbers(settings: Settings) -> None:
         raise OperatorError(
             f"whitelist_limit is {settings.whitelist_limit}: write a number from 1 to {_MOST_WHITELIST_ENTRIES}"
         )
-    if not 1 <= settings.connections_per_endpoint <= _MOST_CONNECTIONS:
+    if not 1 <= settings.connections_per_endpoint <= PORTS_PER_ADDRESS:
         raise OperatorError(
-            f"connections_per_endpoint is {settings.connections_per_endpoint}: "
-            f"write a number from 1 to {_MOST_CONNECTIONS}"
+            f"connections_per_endpoint is {settings.connections_per_endpoint}: write a number from 1 to "
+            f"{PORTS_PER_ADDRESS}; an endpoint has one source address, which has no more ports for one server port"
         )
     if min(settings.rate_requests_per_second or 0, settings.rate_failed_signins_per_minute or 0) < 0:
         raise OperatorError(
@@ -219,6 +238,23 @@ def _check_numbers(settings: Settings) -> None:
         )
     if settings.request_timeout_seconds <= 0:
         raise OperatorError("request_timeout_seconds must be above 0: it is how long a client may take for a request")
+
+
+def _check_database(settings: Settings) -> None:
+    if not settings.database:
+        if settings.database_password_file:
+            raise OperatorError("database_password_file is set and not used: set database too, or leave it out")
+        return
+    if not settings.database.startswith(("postgresql://", "postgres://")):
+        # What was written is not shown: it may have a password in it.
+        raise OperatorError(
+            "database must begin with postgresql://, such as postgresql://landbridge@db.example/landbridge"
+        )
+    if _PASSWORD_IN_URL.search(settings.database):
+        raise OperatorError(
+            "database has a password in it: write that into a file of its own, "
+            "and the name of the file as database_password_file"
+        )
 
 
 def _check_identity(settings: Settings) -> None:

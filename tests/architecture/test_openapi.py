@@ -13,7 +13,7 @@ from landbridge.api.app import routed_app
 from landbridge.api.openapi import describe, operations_of
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
-UNDOCUMENTED = {"/metrics", "/openapi.json", "/docs", "/docs/{file}"}
+UNDOCUMENTED = {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/{file}"}
 
 
 @pytest.fixture(scope="module")

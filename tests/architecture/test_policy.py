@@ -15,7 +15,8 @@ IN_A_PROJECT = re.compile(r"/v1/\{project_id\}/")
 PUBLIC_ROUTES = {
     "GET /",
     "GET /{version}",
-    "GET /metrics",
+    "GET /healthz",
+    "GET /readyz",
     "GET /openapi.json",
     "GET /docs",
     "GET /docs/{file}",

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -46,6 +46,30 @@ def test_a_connection_that_is_closed_makes_room_for_another(world: World):
 
     assert_reaches_at_last(world, small)
     assert all(flow.is_alive() for flow in flows)
+
+
+def test_clients_that_are_taken_out_of_a_whitelist_make_room_for_others(world: World):
+    _, small, _ = limited(world)
+    for _ in range(LIMIT):
+        world.probe.open("red-client", small.address, 80)
+    assert world.nobody_reaches(Attempt("red-neighbour", small.address, 80))
+
+    world.wire(replace(small, allowed_sources=(IPv4Network("10.0.0.11/32"),)))
+
+    answer = world.reach("red-neighbour", small.address, 80)
+    assert answer == Answer("blue-backend", 80, small.transit_address)
+
+
+def test_an_endpoint_that_is_wired_again_has_its_whole_budget(world: World):
+    _, small, _ = limited(world)
+    for _ in range(LIMIT):
+        world.probe.open("red-client", small.address, 80)
+
+    world.unwire(small)
+    world.wire(small)
+
+    answer = world.reach("red-client", small.address, 80)
+    assert answer == Answer("blue-backend", 80, small.transit_address)
 
 
 @pytest.mark.linux_only
@@ -94,3 +118,18 @@ def assert_reaches_at_last(world: World, endpoint: Binding) -> None:
     deadline = time.monotonic() + 2 * PATIENTLY
     while world.reach("red-client", endpoint.address, 80, timeout=0.3) is None:
         assert time.monotonic() < deadline, "no room was made"
+
+
+@pytest.mark.gateway_only
+def test_a_gateway_endpoint_has_one_budget_for_all_its_subnets_and_protocols(world: World):
+    store = address_of("public-store")
+    small = replace(world.gateway("red-web", "red-app"), connection_limit=LIMIT)
+    neighbour = world.gateway("green-web")
+    world.wire(small, neighbour)
+    flows = [world.probe.open(client, store, 80) for client in ("red-client", "red-far", *["red-client"] * 3)]
+
+    assert world.nobody_reaches(Attempt("red-client", store, 9000), Attempt("red-far", store, 80))
+    assert world.probe.ask_by_udp("red-far", store, 80) is None
+
+    assert all(flow.is_alive() for flow in flows)
+    assert world.reach("green-client", store, 80) == Answer("public-store", 80, neighbour.transit_address)

@@ -10,6 +10,7 @@ import pytest
 from conformance.topology import address_of
 from conformance.world import NOTHING, Answer, Attempt, World
 from landbridge.dataplane.model import Binding, PortForward, Target, Wired
+from landbridge.dataplane.plan import diff
 from landbridge.domain.ids import EndpointId
 
 
@@ -73,6 +74,72 @@ def test_a_later_endpoint_with_the_same_address_does_not_revive_a_connection(wor
     assert flow.exchange(1.0) == NOTHING
     answer = world.reach("red-stubborn", later.address, 80)
     assert answer == Answer("blue-stubborn", 80, later.transit_address)
+
+
+@pytest.mark.parametrize("client", ["red-client", "red-stubborn"])
+def test_an_endpoint_that_is_wired_again_does_not_revive_its_connections(world: World, client: str):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open(client, endpoint.address, 80)
+    assert flow.is_alive()
+
+    world.unwire(endpoint)
+    world.wire(endpoint)
+
+    assert flow.exchange(1.0) == NOTHING
+    assert world.reach(client, endpoint.address, 80) == Answer("blue-stubborn", 80, endpoint.transit_address)
+
+
+def test_many_endpoints_that_are_wired_again_at_once_revive_no_connections(world: World):
+    service = world.service("blue-stubborn", 80)
+    endpoints = [world.endpoint("red-web", f"10.0.0.{100 + number}", service, {80: 80}) for number in range(25)]
+    world.wire(service, *endpoints)
+    flows = [world.probe.open("red-stubborn", endpoint.address, 80) for endpoint in endpoints[:3]]
+    assert all(flow.is_alive() for flow in flows)
+
+    world.unwire(*endpoints)
+    world.wire(*endpoints)
+
+    assert [flow.exchange(0.5) for flow in flows] == [NOTHING] * 3
+
+
+def test_a_new_driver_does_not_revive_what_an_earlier_one_cut(world: World):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-stubborn", endpoint.address, 80)
+    assert flow.is_alive()
+    world.unwire(endpoint)
+
+    second = world.plane.new_driver()
+    plan = diff({service.id: service, endpoint.id: endpoint}, second.survey([service, endpoint]))
+    assert second.apply(plan) == {}
+
+    assert flow.exchange(1.0) == NOTHING
+    assert world.reach("red-client", endpoint.address, 80) is not None
+    second.close()
+
+
+@pytest.mark.parametrize("back", ["10.0.0.0/24", None], ids=["listed", "everybody"])
+def test_a_client_that_is_let_in_again_does_not_find_its_connections(world: World, back: str | None):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    others = (IPv4Network("10.0.0.11/32"),)
+    world.wire(service, endpoint)
+    flow, other = (
+        world.probe.open("red-client", endpoint.address, 80),
+        world.probe.open("red-neighbour", endpoint.address, 80),
+    )
+    assert flow.is_alive()
+
+    world.wire(replace(endpoint, allowed_sources=others))
+    world.wire(replace(endpoint, allowed_sources=None if back is None else (IPv4Network(back),)))
+
+    assert flow.exchange(1.0) == NOTHING
+    assert other.is_alive()
+    answer = world.reach("red-client", endpoint.address, 80)
+    assert answer == Answer("blue-stubborn", 80, endpoint.transit_address)
 
 
 def test_changing_one_forward_leaves_connections_on_the_other_ports_alone(world: World):

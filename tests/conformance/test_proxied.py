@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -107,6 +108,73 @@ def test_a_whitelist_lets_in_whom_it_names_and_cuts_whom_it_names_no_more(proxie
 
     assert flow.exchange(0.7) == NOTHING
     assert other.is_alive()
+
+
+@pytest.mark.parametrize("cut", ["unwired", "not-in-the-whitelist"])
+def test_what_was_cut_stays_cut_when_it_would_be_allowed_again(proxied: World, cut: str):
+    _, endpoint = wired(proxied, "blue-stubborn")
+    flow = proxied.probe.open("red-stubborn", endpoint.address, 80)
+    assert flow.is_alive()
+
+    if cut == "unwired":
+        proxied.unwire(endpoint)
+    else:
+        proxied.wire(replace(endpoint, allowed_sources=(IPv4Network("10.0.0.11/32"),)))
+    proxied.wire(endpoint)
+
+    flow.exchange(0.3)  # what the proxy had already taken may still get to the backend
+    assert flow.exchange(1.0) == NOTHING
+    assert proxied.reach("red-client", endpoint.address, 80) is not None
+
+
+@pytest.mark.parametrize("cut", ["unwired", "not-in-the-whitelist"])
+def test_nothing_gets_to_a_slow_backend_that_was_sent_after_the_cut(proxied: World, cut: str):
+    service = proxied.service("blue-backend", 7100)
+    endpoint = replace(proxied.endpoint("red-web", "10.0.0.100", service, {80: 7100}), tcp_proxy=TcpProxy.PROXY_OPEN)
+    proxied.wire(service, endpoint)
+    with stuffed(proxied, endpoint) as (sending, receiving):
+        if cut == "unwired":
+            proxied.unwire(endpoint)
+        else:
+            proxied.wire(replace(endpoint, allowed_sources=(IPv4Network("10.0.0.11/32"),)))
+
+        send_while_there_is_room(sending, b"1")
+        lying_there = len(receiving.recv(8 * ONE_MEGABYTE, socket.MSG_PEEK))
+        arrived = b"".join(iter(lambda: receive(receiving), b""))
+
+    assert arrived, "otherwise the backend was not slow"
+    assert b"1" not in arrived
+    # When the whole endpoint goes, what the proxy holds goes too. Of a single client it may still arrive.
+    assert cut != "unwired" or len(arrived) <= lying_there
+
+
+@contextmanager
+def stuffed(world: World, endpoint: Binding) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give both ends of a connection that holds as many zeros as it can, since the backend reads nothing."""
+    assert isinstance(world.probe, LinuxProbe)
+    client, backend = world.probe.hosts["red-client"], world.probe.hosts["blue-backend"]
+    with backend.inside(lambda: socket.create_server(("", 7100))) as listening:
+        listening.settimeout(PATIENTLY)
+        sending = client.inside(lambda: socket.create_connection((str(endpoint.address), 80), PATIENTLY))
+        receiving, _ = listening.accept()
+    with sending, receiving:
+        receiving.settimeout(1.0)
+        sending.settimeout(0.5)
+        send_while_there_is_room(sending, b"0")
+        yield sending, receiving
+
+
+def send_while_there_is_room(sending: socket.socket, text: bytes) -> None:
+    with suppress(OSError):
+        for _ in range(1000):
+            sending.sendall(text * 65536)
+
+
+def receive(receiving: socket.socket) -> bytes:
+    """Return what is there or comes soon; nothing at the end, whatever the end is."""
+    with suppress(OSError):
+        return receiving.recv(ONE_MEGABYTE)
+    return b""
 
 
 def test_who_is_barred_opens_nothing_and_keeps_what_is_open(proxied: World):

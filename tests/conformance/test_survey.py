@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from conformance.world import Answer, Attempt, World
 from landbridge.dataplane.model import PortForward, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
@@ -46,6 +48,23 @@ def test_every_part_that_somebody_takes_away_is_missed_and_mended(world: World):
         # A link that was down has its carrier a moment after it is up again; until then a client may be refused.
         tries = (world.reach("red-client", endpoint.address, 80) for _ in range(3))
         assert answer in tries, f"nothing passes after {sabotage.what}"
+
+
+@pytest.mark.linux_only
+def test_connections_of_what_was_only_damaged_go_on_when_it_is_mended(world: World):
+    service = world.service("blue-stubborn", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.8/29"])
+    world.wire(service, endpoint)
+    flow = world.probe.open("red-stubborn", endpoint.address, 80)
+    assert flow.is_alive()
+    in_sets_and_maps = [sabotage for sabotage in world.plane.sabotages() if sabotage.what.startswith("inet ")]
+    assert in_sets_and_maps
+
+    for sabotage in in_sets_and_maps:
+        sabotage.do()
+    assert world.sweep(service, endpoint) == {}
+
+    assert flow.is_alive()
 
 
 def test_a_restarted_driver_mends_too(world: World):

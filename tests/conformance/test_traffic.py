@@ -12,7 +12,7 @@ from conformance.linux_plane import LinuxPlane
 from conformance.topology import address_of
 from conformance.world import World
 from landbridge.dataplane.flows import EndedConnection, Ending, GrowingCounters, State, TrafficKey
-from landbridge.dataplane.model import Binding
+from landbridge.dataplane.model import Binding, GatewayBinding
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ownership, sysctl
 from landbridge.drivers.linux.conntrack import Conntrack
@@ -48,7 +48,9 @@ class Heard:
         return [one for vpc_id, one in list(self.connections) if (vpc_id, one.connection.mark) == key]
 
 
-def key_of(binding: Binding) -> TrafficKey:
+def key_of(binding: Binding | GatewayBinding) -> TrafficKey:
+    if isinstance(binding, GatewayBinding):
+        return TrafficKey(binding.entries[0].vpc_id, int(connection_mark(binding.id, str(binding.transit_address))))
     return TrafficKey(binding.consumer.vpc_id, int(connection_mark(binding.id, str(binding.address))))
 
 
@@ -124,6 +126,19 @@ def test_what_passes_is_counted_both_ways_for_its_endpoint_only(world: World, tr
     assert busy.opened == 2
     assert counted[key_of(quiet)].opened == counted[key_of(quiet)].packets_sent == 0
     assert traffic.all_counters() == counted
+
+
+def test_the_kernels_tables_are_counted_by_edge_and_their_limit_is_known(world: World, traffic: LinuxTraffic):
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    assert world.reach("red-client", endpoint.address, 80)
+
+    tracked = traffic.tracked()
+
+    assert tracked.by_edge[endpoint.consumer.vpc_id] >= 1
+    assert tracked.by_edge[service.attachment.vpc_id] == 0, "the provider's edge remembers no connection"
+    assert tracked.limit is None or tracked.limit > 0
 
 
 def test_what_was_counted_is_not_lost_when_an_endpoint_is_cut_and_comes_back(world: World, traffic: LinuxTraffic):
@@ -246,6 +261,42 @@ def test_what_is_removed_from_the_kernels_table_is_heard_as_removed(
     conntrack.close()
 
     assert hear(traffic, heard, key).ending is Ending.REMOVED
+
+
+# Gateway endpoints
+
+
+@pytest.mark.gateway_only
+def test_what_leaves_by_a_gateway_endpoint_is_counted_shown_and_heard_of(
+    world: World, traffic: LinuxTraffic, heard: Heard
+):
+    gateway, quiet = world.gateway("red-web", "red-app"), world.gateway("green-web")
+    world.wire(gateway, quiet)
+    store, key = address_of("public-store"), key_of(gateway)
+    flow = world.probe.open("red-client", store, 80, source_port=43210)
+    assert flow.is_alive()
+    assert world.probe.ask_by_udp("red-far", store, 9000, 3.0)
+
+    counted = traffic.counters([key, key_of(quiet)])
+    assert counted[key].opened == 2
+    assert counted[key].bytes_sent > 100 < counted[key].bytes_received
+    assert counted[key_of(quiet)].opened == counted[key_of(quiet)].packets_sent == 0
+    open_now = traffic.open_connections({key.vpc_id}, LOOK).counts
+    assert open_now[key] == 2
+    seen = {one.protocol: one for one in traffic.connections([key], LOOK).connections[key]}
+    assert seen.keys() == {"tcp", "udp"}
+    source, source_port = flow.seen_source
+    assert (seen["tcp"].client, seen["tcp"].listener) == (f"{address_of('red-client')}:43210", f"{store}:80")
+    assert (seen["tcp"].source, seen["tcp"].target) == (f"{source}:{source_port}", f"{store}:80")
+    assert source == gateway.transit_address
+    assert seen["udp"].client.startswith(f"{address_of('red-far')}:")
+
+    world.unwire(gateway)
+
+    ended = hear(traffic, heard, key)
+    assert (ended.connection.id, ended.ending) == (seen["tcp"].id, Ending.RESET)
+    assert ended.connection[2:7] == seen["tcp"][2:7]
+    assert traffic.counters([key]) == {}
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from functools import cache
 from typing import Any
 
 from landbridge.control.accounts import PasswordLogin, ProjectScope, ScopeWish, User
-from landbridge.control.protocols import Identity
+from landbridge.control.protocols import Identity, WriteTransaction
 from landbridge.domain.ids import DomainId, ProjectId
 from landbridge.identity.builtin import BuiltinIdentity
 from landbridge.identity.provisioning import NewProject, NewUser, provision
 from landbridge.identity.sealing import Secret
+from landbridge.store.postgresql import PostgresqlStore
+from landbridge.store.sqlite import SqliteStore
 from tests.keystone import Keystone
 from tests.keystone_identity import keystone_identity
 from tests.unit.identity.identity_world import CountedIds, HandClock, RecordStore
@@ -79,15 +81,27 @@ def _provisioned() -> RecordStore:
     return store
 
 
-def builtin_world() -> World:
+def builtin_world(store: PostgresqlStore | SqliteStore | None = None) -> World:
+    """Return the world in a store of ours, which it closes; in memory without one."""
     clock = HandClock(datetime(2026, 11, 22, 17, 0, tzinfo=UTC))
-    identity = BuiltinIdentity(_provisioned().copied(), b"s" * 32, b"e" * 32, clock, CountedIds())
+    if store is not None:
+        asyncio.run(store.write(_fill))
+    identity = BuiltinIdentity(store or _provisioned().copied(), b"s" * 32, b"e" * 32, clock, CountedIds())
 
     async def token(scope: str) -> str:
         login = PasswordLogin(_BUILTIN_ANN.user.id, None, None, None, "ann's password", _BUILTIN_SCOPES[scope])
         return (await identity.issue(login))[0]
 
-    return World(identity, clock, _BUILTIN_ANN, ZENITH.id, token, lambda: None)
+    close = (lambda: None) if store is None else store.close
+    return World(identity, clock, _BUILTIN_ANN, ZENITH.id, token, close)
+
+
+def _fill(tx: WriteTransaction) -> None:
+    records = _provisioned()
+    for project in records.projects():
+        tx.put_project(project)
+    for user in records.users():
+        tx.put_user(user)
 
 
 def keystone_world(keystone: Keystone) -> World:

@@ -6,9 +6,10 @@ which also gives tokens out, is in `test_token_issuer_contract`.
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,8 @@ from landbridge.control.accounts import (
 )
 from landbridge.domain.errors import Forbidden, Unauthenticated
 from landbridge.identity.sealing import Secret
+from landbridge.store.postgresql import PostgresqlStore
+from landbridge.store.sqlite import SqliteStore
 from tests.contract.identity_worlds import (
     Member,
     World,
@@ -28,6 +31,7 @@ from tests.contract.identity_worlds import (
     keystone_world,
 )
 from tests.keystone import Keystone
+from tests.postgresql import PostgresqlServer
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +41,26 @@ def shared_keystone_world(keystone: Keystone) -> Iterator[World]:
     made.close()
 
 
-@pytest.fixture(params=["builtin", "keystone"])
+@pytest.fixture
+def world_on_sqlite(tmp_path: Path) -> Iterator[World]:
+    made = builtin_world(SqliteStore.open(tmp_path / "landbridge.db"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world_on_postgresql(postgresql: PostgresqlServer, new_postgresql_database: Callable[[], str]) -> Iterator[World]:
+    made = builtin_world(PostgresqlStore.open(postgresql.connecting(new_postgresql_database())))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["builtin", "world_on_sqlite", "world_on_postgresql", "keystone"])
 def world(request: pytest.FixtureRequest) -> World:
     if request.param == "builtin":
         return builtin_world()
+    if request.param != "keystone":
+        return request.getfixturevalue(request.param)
     # By name, so that Keystone is not started for who runs the other half.
     shared: World = request.getfixturevalue("shared_keystone_world")
     shared.set_back()

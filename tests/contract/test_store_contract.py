@@ -15,7 +15,7 @@ from typing import cast
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, insert
 
 from landbridge.control.accounts import AccessKey, AccountOrigin, ProjectRecord, UserRecord
 from landbridge.control.protocols import ReadTransaction, Store, WriteTransaction
@@ -74,8 +74,13 @@ from landbridge.domain.resources import (
     WayOut,
 )
 from landbridge.domain.tagging import ResourceType, TaggedResource
+from landbridge.store.postgresql import PostgresqlStore
 from landbridge.store.sqlite import SqliteStore
+from landbridge.store.tables import transit_addresses
+from tests.contract.databases import engine_of
+from tests.postgresql import PostgresqlServer, connecting
 
+PROJECT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACME, UMBRELLA = ProjectId("a" * 32), ProjectId("b" * 32)
 POOL = PoolId("00000000-0000-0000-0000-00000000f001")
@@ -109,6 +114,7 @@ class HandClock:
 
 
 OpenStore = Callable[[], Store]
+AnyStore = PostgresqlStore | SqliteStore
 
 
 @pytest.fixture
@@ -116,16 +122,33 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Iterator[OpenStore]:
-    """Open the store of this test; opening it again is a restart."""
-    openers = {"sqlite": lambda: SqliteStore.open(tmp_path / "landbridge.db", clock=clock)}
-    opened: list[SqliteStore] = []
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return request.param
 
-    def restart() -> SqliteStore:
+
+@pytest.fixture
+def place(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where this test's database is: a file's path, or a server's address."""
+    if database_kind == "sqlite":
+        return str(tmp_path / "landbridge.db")
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.url(request.getfixturevalue("new_postgresql_database")())
+
+
+@pytest.fixture
+def open_store(place: str, database_kind: str, clock: HandClock) -> Iterator[OpenStore]:
+    """Open the store of this test; opening it again is a restart."""
+    openers: dict[str, Callable[[], AnyStore]] = {
+        "sqlite": lambda: SqliteStore.open(Path(place), clock=clock),
+        "postgresql": lambda: PostgresqlStore.open(connecting(place), clock=clock),
+    }
+    opened: list[AnyStore] = []
+
+    def restart() -> AnyStore:
         while opened:
             opened.pop().close()
-        opened.append(openers[request.param]())
+        opened.append(openers[database_kind]())
         return opened[-1]
 
     yield restart
@@ -470,10 +493,14 @@ from pathlib import Path
 from landbridge.domain.ids import ProjectId, VpcId
 from landbridge.domain.resources import Vpc
 from ipaddress import IPv4Network
+from landbridge.store.postgresql import PostgresqlStore
 from landbridge.store.sqlite import SqliteStore
+from tests.postgresql import connecting
 
 async def main():
-    store = SqliteStore.open(Path(sys.argv[1]))
+    place = sys.argv[1]
+    is_file = place.startswith("/")
+    store = SqliteStore.open(Path(place)) if is_file else PostgresqlStore.open(connecting(place))
     for number in range(10_000):
         vpc = Vpc(VpcId(str(number)), ProjectId("p"), "name", IPv4Network("10.0.0.0/16"))
         await store.write(lambda tx: tx.put_vpc(vpc))
@@ -484,9 +511,9 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("acknowledged_count", [1, 40])
-async def test_an_acknowledged_write_survives_a_kill(open_store: OpenStore, tmp_path: Path, acknowledged_count: int):
-    arguments = [sys.executable, "-c", KILLED_WRITER, str(tmp_path / "landbridge.db")]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:  # noqa: ASYNC220
+async def test_an_acknowledged_write_survives_a_kill(open_store: OpenStore, place: str, acknowledged_count: int):
+    arguments = [sys.executable, "-c", KILLED_WRITER, place]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as child:  # noqa: ASYNC220
         assert child.stdout is not None
         acknowledged = [child.stdout.readline().strip() for _ in range(acknowledged_count)]
         os.kill(child.pid, signal.SIGKILL)
@@ -693,14 +720,14 @@ async def test_a_service_keeps_the_target_address_that_it_left_until_it_is_relea
         return after
 
     after = await store.write(move)
-    assert await store.read(lambda tx: tx.services_that_left_targets()) == {service.id}
+    assert await store.read(lambda tx: tx.services_that_left_targets(POOL)) == {service.id}
     assert await transit_of(store, NIC.address) == left
 
     await store.write(lambda tx: tx.release_left_targets(service))
     assert await transit_of(store, NIC.address) == left, "an outdated round must release nothing"
     await store.write(lambda tx: tx.release_left_targets(after))
 
-    assert await store.read(lambda tx: tx.services_that_left_targets()) == set()
+    assert await store.read(lambda tx: tx.services_that_left_targets(POOL)) == set()
     assert await transit_of(store, NIC.address) != left
 
 
@@ -714,7 +741,7 @@ async def test_a_former_backend_keeps_its_target_address_until_the_service_forge
         return after
 
     after = await store.write(move)
-    assert await store.read(lambda tx: tx.services_that_left_targets()) == set()
+    assert await store.read(lambda tx: tx.services_that_left_targets(POOL)) == set()
     assert await store.read(lambda tx: tx.moved_services(VPC)) == [after]
     neighbour = a_service(2)
     await store.write(lambda tx: create_service(tx, replace(neighbour, ports=(PortMapping(1, 1),))))
@@ -778,7 +805,7 @@ async def test_endpoints_are_due_at_their_earliest_deadline_and_not_before(store
 
     async def due(seconds: float) -> tuple[list[Endpoint], datetime | None]:
         now = NOON + timedelta(seconds=seconds)
-        return await store.read(lambda tx: (list(tx.endpoints_due(now)), tx.next_cut_after(now)))
+        return await store.read(lambda tx: (list(tx.endpoints_due(now, POOL)), tx.next_cut_after(now, POOL)))
 
     assert await due(89) == ([], GRACE.until_at)
     assert await due(90) == ([endpoints[0]], later.grace.until_at)
@@ -795,7 +822,7 @@ async def test_what_has_been_cut_is_written_back_to_the_generation_that_was_comp
     assert await store.write(lambda tx: tx.record_graces(replace(endpoint, grace=None)))
 
     assert await store.read(lambda tx: tx.endpoint(endpoint.id)) == replace(endpoint, grace=None)
-    assert await store.read(lambda tx: tx.next_cut_after(NOON)) is None
+    assert await store.read(lambda tx: tx.next_cut_after(NOON, POOL)) is None
 
 
 async def test_an_endpoint_counts_while_it_is_being_deleted_and_connections_go_on(store: Store):
@@ -909,15 +936,25 @@ async def test_a_subnet_too_small_for_hosts_is_full(store: Store):
             await store.write(lambda tx, subnet=subnet: tx.claim_endpoint_address(EndpointId("e"), subnet, None))
 
 
-async def test_a_full_pool_is_refused_and_no_transit_address_is_given_twice(store: Store):
-    room = len(host_numbers(TRANSIT_RANGE))
+async def test_a_full_pool_is_refused_and_no_transit_address_is_given_twice(store: Store, place: str):
+    numbers = host_numbers(TRANSIT_RANGE)
+    free = [*numbers[:100:7], *numbers[20_000:20_100:3], *numbers[-2:]]
+    owned = [
+        {"pool_id": POOL, "address": IPv4Address(number), "owner_kind": "endpoint", "owner_id": "somebody"}
+        for number in numbers
+        if number not in set(free)
+    ]
+    # Claiming each of them would take minutes.
+    with engine_of(place) as engine, engine.begin() as connection:
+        connection.execute(insert(transit_addresses), owned)
 
-    def fill(tx: WriteTransaction) -> set[IPv4Address]:
-        return {tx.claim_transit_address(POOL, EndpointId(str(number))) for number in range(room)}
+    def fill(tx: WriteTransaction) -> list[int]:
+        return [int(tx.claim_transit_address(POOL, EndpointId(str(number)))) for number in range(len(free))]
 
     taken = await store.write(fill)
-    assert len(taken) == room == 2**15 - 2
-    assert {TRANSIT_RANGE.network_address, TRANSIT_RANGE.broadcast_address}.isdisjoint(taken)
+    assert taken == free
+    assert len(owned) + len(free) == 2**15 - 2
+    assert {TRANSIT_RANGE.network_address, TRANSIT_RANGE.broadcast_address}.isdisjoint(map(IPv4Address, taken))
     with pytest.raises(PoolFull):
         await store.write(lambda tx: tx.claim_transit_address(POOL, EndpointId("one more")))
     with pytest.raises(PoolFull):
@@ -1003,6 +1040,31 @@ async def test_endpoints_and_connections_are_filtered(store: Store):
     assert await of_service(marker=2**80) == []
     assert await of_service(status=EndpointStatus.ACCEPTED) == [2]
     assert await of_service(status=EndpointStatus.PENDING_ACCEPTANCE) == [1]
+
+
+async def test_texts_are_ordered_by_their_code_points_and_only_latin_letters_have_capitals(store: Store):
+    names = {
+        number: f"lab-1.{word}"
+        for number, word in enumerate(["kilo", "Éclair", "éclair", "ß", "\N{LATIN SMALL LETTER DOTLESS I}"], 1)
+    }
+    ids = ["a-1", "B1", "_", "a1", "b", "A", "é"]
+
+    def work(tx: WriteTransaction) -> None:
+        for number, name in names.items():
+            tx.add_service(a_service(number, name=name))
+        for id_ in ids:
+            tx.put_vpc(Vpc(VpcId(id_), ACME, "x", IPv4Network("10.0.0.0/16")))
+
+    await store.write(work)
+
+    assert await store.read(lambda tx: [vpc.id for vpc in tx.vpcs()]) == sorted(ids)
+    assert await listed(store, name_contains="KILO") == [1]
+    # Where languages have their say, the sign for kelvin is a k.
+    assert await listed(store, name_contains="\N{KELVIN SIGN}ilo") == []
+    assert await listed(store, name_contains="Éclair") == [2]
+    assert await listed(store, name_contains="éCLAIR") == [3]
+    assert await listed(store, name_contains="SS") == []
+    assert await listed(store, name_contains="i") == [3, 2, 1]
 
 
 async def test_connections_are_counted_if_creating_or_accepted(store: Store):

@@ -87,6 +87,7 @@ class Deployment:
     log: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
 
@@ -120,21 +121,44 @@ class Deployment:
 
     def serve_without_lab(self, *options: str) -> None:
         """Start the server and wait until it answers."""
-        command = self.command("serve", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}", *options)
+        self._start_answering("serve", *options)
+
+    def serve_api(self, *options: str) -> None:
+        """Start an API process and wait until it answers."""
+        self._start_answering("api", *options)
+
+    def start_agent(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start an agent; `wait_for_log` says when it has come far enough."""
+        command = self.command("agent", "--state", str(self.state), *options)
+        with self.log.open("ab") as log:
+            agent = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+        self.agents.append(agent)
+        return agent
+
+    def wait_for_log(self, event: str, count: int = 1) -> None:
+        """Wait until the processes have logged an event this often."""
+        deadline = time.monotonic() + 30
+        while self.log.read_text().count(event) < count:
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.01)
+
+    def _start_answering(self, role: str, *options: str) -> None:
+        command = self.command(role, "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}", *options)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
         deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert self.get_version()["id"] == "v1"
-                return
-            except OSError:
-                assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() < deadline, self.log.read_text()
-                time.sleep(0.01)
+        while not self._is_listening():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.01)
+        assert self.get_version(timeout_seconds=60)["id"] == "v1", self.log.read_text()
 
-    def get_version(self) -> Any:
-        with urllib.request.urlopen(f"{self.url}/", timeout=5) as answer:
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def get_version(self, timeout_seconds: float = 5) -> Any:
+        with urllib.request.urlopen(f"{self.url}/", timeout=timeout_seconds) as answer:
             return json.load(answer)["versions"][0]
 
     def stop(self, number: signal.Signals = signal.SIGTERM, within_seconds: float = 10.0) -> int:
@@ -230,9 +254,10 @@ class Deployment:
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     stream.close()
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        for server in (*self.agents, *([] if self.process is None else [self.process])):
+            if server.poll() is None:
+                server.kill()
+                server.wait(10)
         self.run("lab", "down", "--state", str(self.state))
 
 

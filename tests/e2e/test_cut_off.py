@@ -50,6 +50,26 @@ def test_by_default_a_rejection_lets_not_one_more_byte_pass(deployment: Deployme
 
 
 @as_root_and_user
+def test_what_was_killed_in_silence_does_not_come_back_with_the_right_to_it(deployment: Deployment):
+    endpoint, path = connected(deployment)
+    acme, globex = deployment.tenant("acme"), deployment.tenant("globex")
+    rejected = deployment.talk(ADDRESS, PORT)
+    assert rejected.say("before") == "before"
+
+    reject(deployment, path, endpoint)
+    acme.send("POST", f"{path}/connections/action", {"action": "receive", "endpoints": [endpoint["id"]]})
+    globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+    assert rejected.say("accepted again") == ""
+
+    talk = deployment.talk(ADDRESS, PORT)
+    assert talk.say("new") == "new"
+    globex.send("PUT", f"vpc-endpoints/{endpoint['id']}", {"whitelist": ["10.0.0.250"], "enable_whitelist": True})
+    globex.send("PUT", f"vpc-endpoints/{endpoint['id']}", {"enable_whitelist": False})
+    assert talk.say("let in again") == ""
+    assert deployment.talk(ADDRESS, PORT).say("and new") == "and new"
+
+
+@as_root_and_user
 def test_a_deadline_holds_though_the_server_is_killed_before_it(deployment: Deployment):
     endpoint, path = connected(deployment)
     choice = {"on_reject": {"mode": "drain", "deadline_seconds": 6}}

@@ -4,7 +4,10 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
 
 import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
@@ -192,3 +195,55 @@ def test_what_the_operator_publishes_by_api_is_there_after_a_restart(serving: De
     body = gateway_body(serving, "globex-vpc", endpoint_service_id=published["id"])
     endpoint = globex.send("POST", "vpc-endpoints", body)
     globex.until(f"vpc-endpoints/{endpoint['id']}", "accepted")
+
+
+def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
+    """Return what is seen when it is as it should be."""
+    deadline = time.monotonic() + 90
+    while not is_there(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found
+
+
+def test_what_leaves_by_a_gateway_is_shown_to_its_consumer_and_to_the_operator_and_remembered(serving: Deployment):
+    operator, (globex, endpoint) = serving.tenant("acme"), connected(serving, "globex")
+    own, services = f"ext/vpc-endpoints/{endpoint['id']}", "ext/vpc-endpoint-services"
+    talk = serving.talk(STORE, 80)
+    assert talk.say("hello") == "hello"
+
+    traffic = globex.send("GET", f"{own}/traffic")
+    assert (traffic["connections_opened"], traffic["connections_open"]) == (1, 1)
+    assert traffic["bytes_sent"] > 100 < traffic["bytes_received"]
+    (mine,) = globex.send("GET", f"{own}/connections")["connections"]
+    (seen,) = operator.send("GET", f"{services}/{endpoint['endpoint_service_id']}/connections")["connections"]
+    assert mine["client"].startswith("10.0.0.10:")
+    assert (mine["endpoint"], mine["server_port"]) == (f"{STORE}:80", 80)
+    assert mine["source"].startswith(f"{talk.seen_source}:")
+    assert (seen["source"], seen["endpoint_id"], seen.get("client")) == (mine["source"], endpoint["id"], None)
+    traced = globex.send("POST", f"{own}/trace", {"from": "client-1"})
+    assert [(hop["hop"], hop["verdict"]) for hop in traced["hops"] if hop["verdict"] != "passes"] == []
+    assert all(hop["confirmed"] for hop in traced["hops"] if hop["hop"] != "budget")
+
+    serving.started[-1].kill()
+
+    address, port = mine["source"].split(":")
+    who = (
+        f"{services}/{endpoint['endpoint_service_id']}/who?address={address}&port={port}&at={quote(mine['opened_at'])}"
+    )
+
+    def somebody() -> Any:
+        globex.send("GET", f"{own}/connections")  # whoever looks makes the kernel clear its table
+        (found,) = operator.send("GET", who)["found"]
+        return found
+
+    found = until(somebody, lambda one: one["known_by"] == "flow-log")
+    assert (found["endpoint_id"], found["client"]) == (endpoint["id"], mine["client"])
+
+    echo = service_id(serving, "echo")
+    health = until(
+        lambda: operator.send("GET", f"{services}/{echo}/health"), lambda found: found["health"] == "passing"
+    )
+    assert [port["server_port"] for port in health["ports"]] == [80]
+    with pytest.raises(HTTPError, match="404"):
+        globex.send("GET", f"{services}/{echo}/health")

@@ -1,6 +1,9 @@
 """A service that changes while it carries connections: what stays, and what ends before the answer comes."""
 
-from tests.e2e.deployment import Deployment, as_root_and_user
+from tests.e2e.deployment import ECHO, Deployment, as_root_and_user
+
+# Says who it is, in the place where others say whom they see.
+NAMED = ECHO.replace('f"{peer[0]}\\n"', 'f"{sys.argv[2]}\\n"')
 
 
 @as_root_and_user
@@ -22,6 +25,33 @@ def test_new_ports_apply_to_connected_endpoints_and_cut_nothing_but_the_old_ones
     assert ending.say("after") == ""
     assert deployment.talk("10.0.0.100", 8082).say("new") == "new"
     assert deployment.talk("10.0.0.100", 8081, timeout_seconds=0.5).seen_source == ""
+
+
+@as_root_and_user
+def test_a_service_that_moves_leaves_open_connections_where_they_are(deployment: Deployment):
+    hosts = {"web-1": "10.0.0.20", "web-2": "10.0.0.21"}
+    listed = ", ".join(f"{{name: {name}, ip: {address}}}" for name, address in hosts.items())
+    lab = deployment.lab.read_text()
+    deployment.lab.write_text(lab.replace("{name: web-1, ip: 10.0.0.20}", listed))
+    deployment.serve()
+    for name in hosts:
+        backend = deployment.start_on_host(name, "python3", "-c", NAMED, "80", name)
+        assert backend.stdout is not None
+        assert backend.stdout.readline() == "ready\n"
+    endpoint = deployment.accepted_endpoint(server_type="LB")
+    acme, path = deployment.tenant("acme"), f"vpc-endpoint-services/{endpoint['endpoint_service_id']}"
+    ports = {name: deployment.ids()["hosts"][name]["port_id"] for name in hosts}
+    old = deployment.talk("10.0.0.100", 8080)
+    assert (old.seen_source, old.say("before")) == ("web-1", "before")
+
+    assert acme.send("PUT", path, {"port_id": ports["web-2"]})["port_id"] == ports["web-2"]
+    new = deployment.talk("10.0.0.100", 8080)
+    assert (new.seen_source, new.say("new")) == ("web-2", "new")
+    assert old.say("where it was") == "where it was"
+
+    acme.send("PUT", path, {"port_id": ports["web-1"]})
+    assert (old.say("home again"), new.say("left behind")) == ("home again", "left behind")
+    assert deployment.talk("10.0.0.100", 8080).seen_source == "web-1"
 
 
 @as_root_and_user

@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = left.pop(0) if len(left) > 1 else left[0]
             self.reply(status, answer)
 
-    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
 
     def sign_in(self, auth: dict[str, Any]) -> None:
         if auth["identity"]["password"]["user"]["password"] != PASSWORD:

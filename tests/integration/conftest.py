@@ -15,14 +15,16 @@ import pytest
 
 from landbridge import lab as labs
 from landbridge.api.app import create_app
-from landbridge.bootstrap.composing import Parts, ServeOptions, SystemClock, compose, pool_of
+from landbridge.api.operators import create_operators_app
+from landbridge.bootstrap.composing import DataPlane, Parts, ServeOptions, SystemClock, announce, compose, pool_of
 from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.lab_start import store_lab
 from landbridge.bootstrap.traffic_wiring import TrafficParts
+from landbridge.dataplane.pools import Pool
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry
-from landbridge.settings import Settings
+from landbridge.settings import DEFAULT_POOL, Settings
 from landbridge.store.sqlite import SqliteStore
 from tests.integration.described import DescribedTransport
 from tests.integration.live import Server, live_server
@@ -86,6 +88,8 @@ class World:
     """The server and what it stands on."""
 
     http: httpx.AsyncClient
+    operators: httpx.AsyncClient
+    """Asks on the operator's port."""
     parts: Parts
     store: SqliteStore
     driver: MemoryDriver
@@ -146,7 +150,7 @@ async def running(
     state: Path,
     driver: MemoryDriver | None = None,
     *,
-    accept_removals: bool = False,
+    confirm_removals: bool = False,
     eyes: Eyes = BLIND,
     traffic: TrafficParts | None = None,
     **changes: Any,
@@ -166,16 +170,22 @@ async def running(
     is_new = not database.exists()
     store = SqliteStore.open(database, clock=SystemClock())
     with contextlib.closing(store), ThreadPoolExecutor(1) as thread:
+        await announce(store, Pool(pool_of(lab.region), DEFAULT_POOL, driver.capabilities))
         if is_new:
             await store_lab(store, lab, keys.sealing_key)
-        options = ServeOptions(state, accept_removals=accept_removals)
-        parts = compose(chosen, PUBLIC_URL, store, driver, thread, keys, telemetry, options, eyes=eyes, traffic=traffic)
+        options = ServeOptions(state, confirm_removals=confirm_removals)
+        data_plane = DataPlane(driver, thread, eyes, traffic)
+        parts = compose(chosen, PUBLIC_URL, store, keys, telemetry, options, data_plane)
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=DescribedTransport(transport), base_url=PUBLIC_URL) as http:
+        operators_transport = httpx.ASGITransport(create_operators_app(parts.api, telemetry))
+        async with (
+            httpx.AsyncClient(transport=DescribedTransport(transport), base_url=PUBLIC_URL) as http,
+            httpx.AsyncClient(transport=operators_transport, base_url="http://operators.test") as operators,
+        ):
             try:
-                yield World(http, parts, store, driver, telemetry, labs.show(lab), loop)
+                yield World(http, operators, parts, store, driver, telemetry, labs.show(lab), loop)
             finally:
                 loop.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from landbridge.api.app import routed_app
 from landbridge.api.openapi import describe
 
-UNDESCRIBED = re.compile(r"/metrics|/openapi\.json|/docs(/[^/]*)?")
+UNDESCRIBED = re.compile(r"/healthz|/readyz|/openapi\.json|/docs(/[^/]*)?")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdkvpcep.v1 import ListEndpointsRequest, VpcepClient
 
 from landbridge.bootstrap.local_accounts import local_accounts
+from landbridge.settings import Settings
 from tests.integration.live import Server
 from tests.integration.test_administration import Console
 
@@ -105,7 +106,7 @@ def test_commands_and_requests_that_write_at_once_all_succeed(server: Server, be
         return httpx.delete(path, headers={"X-Auth-Token": token}, timeout=30).status_code
 
     def command(number: int) -> str:
-        with local_accounts(server.state) as accounts:
+        with local_accounts(server.state, Settings()) as accounts:
             return asyncio.run(accounts.create_project(unique(f"busy-{number}"))).id
 
     with ThreadPoolExecutor(6) as threads:

@@ -32,6 +32,9 @@ NO_REQUEST_LEADS_TO = {
     "request-timed-out": "needs a socket: the tests of the transport show it",
     "data-plane-failure": "shown inside a failed endpoint",
     "cut-overdue": "shown inside an endpoint whose cut the data plane did not confirm",
+    "traffic-unavailable": "needs a data plane that cannot be read: the tests of traffic show it",
+    "database-unavailable": "needs a database that is away",
+    "no-pool": "needs a database that no data plane has ever used",
 }
 """Slugs without a row, and why."""
 
@@ -39,6 +42,9 @@ OWN_STATUSES = {
     "method-not-allowed": 405,
     "request-timed-out": 408,
     "identity-unavailable": 503,
+    "traffic-unavailable": 503,
+    "database-unavailable": 503,
+    "no-pool": 503,
 }
 """Where HTTP has a status of its own and section 7 has none for the code."""
 

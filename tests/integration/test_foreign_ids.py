@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "set_endpoint_policy": {"policy_document": {"Version": "1"}},
     "change_endpoint_route_tables": {"routetables": ["{routetable_id}"]},
     "trace_endpoint": {"from": "10.0.0.10"},
+    "choose_cut_offs": {"on_reject": {"mode": "keep"}},
     "create_or_delete_tags": {"action": "create", "tags": [{"key": "k", "value": "v"}]},
     "update_vpc": {"vpc": {"name": "x"}},
     "update_subnet": {"subnet": {"name": "x"}},

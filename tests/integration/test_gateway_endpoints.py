@@ -333,6 +333,9 @@ async def test_nothing_of_it_remains_after_a_rejection_and_all_of_it_comes_back_
     assert await endpoint_routes(globex, default_table(world)) == {}
     # Its place in the table is kept: an acceptance must be possible at any time.
     assert await globex.refused("POST", ENDPOINTS, body(world, service)) == (400, "EndPoint.2039")
+    hidden = {"routetable": {"routes": {"add": [ROUTE | {"destination": "100.125.7.0/24"}]}}}
+    refused = await globex.call("PUT", f"routetables/{default_table(world)}", hidden)
+    assert (refused.status_code, refused.json()["code"]) == (409, "VPC.2612")
 
     await hooli.post(path, {"action": "receive", "endpoints": [endpoint["id"]]})
     await globex.until(f"{ENDPOINTS}/{endpoint['id']}", "accepted")

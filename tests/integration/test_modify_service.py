@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from landbridge.dataplane.driver import DriverError
-from landbridge.domain.ids import EndpointId, NicId, ServiceId, SubnetId
+from landbridge.domain.ids import EndpointId, NicId, PoolId, ServiceId, SubnetId
 from landbridge.domain.moving import FORMER_BACKENDS_LIMIT
 from landbridge.domain.resources import Endpoint, EndpointService
 from landbridge.drivers.memory import Packet, TcpFlag
@@ -334,7 +334,7 @@ async def test_a_place_that_the_data_plane_has_not_let_go_of_keeps_its_transit_a
     assert await transit_address_of(world, service, backends[0]["address"]) == former
     world.driver.fail_on(endpoint["id"], None)
     for _ in range(500):
-        if not await world.store.read(lambda tx: tx.services_that_left_targets()):
+        if not await world.store.read(lambda tx: tx.services_that_left_targets(PoolId(service["pool_id"]))):
             break
         await asyncio.sleep(0.01)
     assert await transit_address_of(world, service, backends[0]["address"]) != former

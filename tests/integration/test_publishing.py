@@ -131,6 +131,21 @@ async def test_what_the_operator_has_published_is_the_operators_project_s(world:
     assert await hooli.refused("PUT", f"{SERVICES}/{created['id']}", {"description": "x"}) == (403, "EndPoint.0004")
 
 
+async def test_an_operator_sees_how_every_public_service_does_and_nothing_of_tenants_services(
+    world: World, hooli: Tenant, acme: Tenant
+):
+    await start_again(world, OBS_ENTRY)
+    store = (await listed(hooli))[OBS]["id"]
+    tenants = (await world.available_service(acme))["id"]
+
+    assert await hooli.get(f"ext/{SERVICES}/{store}/health") == {"id": store, "health": "unknown", "ports": []}
+    assert (await hooli.get(f"ext/{SERVICES}/{store}/traffic"))["endpoints"] == []
+    assert (await hooli.get(f"ext/{SERVICES}/{store}/connections"))["connections"] == []
+    for fact in ("health", "traffic", "connections"):
+        assert await acme.refused("GET", f"ext/{SERVICES}/{store}/{fact}") == (404, "EndPoint.0005")
+        assert await hooli.refused("GET", f"ext/{SERVICES}/{tenants}/{fact}") == (404, "EndPoint.0005")
+
+
 async def test_the_list_has_those_of_the_lab_file_too_filtered_and_paged(world: World, hooli: Tenant):
     await start_again(world, OBS_ENTRY)
     created = await hooli.post(PUBLIC, interface(world))

@@ -138,7 +138,7 @@ async def test_an_empty_database_does_not_wipe_a_data_plane(
     async with running(other, MemoryDriver(world.driver.network)) as emptied:
         assert len(emptied.driver.observe(ids)) == len(ids)
         assert b"landbridge_sweep_held_removals 13.0" in emptied.telemetry.metrics_text()
-    async with running(other, MemoryDriver(world.driver.network), accept_removals=True) as told:
+    async with running(other, MemoryDriver(world.driver.network), confirm_removals=True) as told:
         assert told.driver.observe(ids) == {}
 
 
@@ -150,8 +150,8 @@ def test_a_few_unasked_removals_are_taken_on_trust_and_asked_ones_always():
 
     assert removes_too_much(removals(10), asked_for=(), wired_count=10) == 0
     assert removes_too_much(removals(11), asked_for=(), wired_count=11) == 11
-    assert removes_too_much(removals(300), asked_for=(), wired_count=1000) == 0
-    assert removes_too_much(removals(301), asked_for=(), wired_count=1000) == 301
+    assert removes_too_much(removals(200), asked_for=(), wired_count=1000) == 0
+    assert removes_too_much(removals(201), asked_for=(), wired_count=1000) == 201
     assert removes_too_much(removals(1000), asked_for=everything, wired_count=1000) == 0
 
 

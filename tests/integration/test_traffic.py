@@ -13,7 +13,7 @@ import pytest
 
 from landbridge.bootstrap.traffic_wiring import TrafficParts
 from landbridge.control.proxied import ProxiedConnections
-from landbridge.control.traffic_protocols import EndpointKeys, FoundFlows, OpenConnections, Seen
+from landbridge.control.traffic_protocols import EndpointKeys, FoundFlows, OpenConnections, Seen, TrackedConnections
 from landbridge.dataplane.flows import Connection, FlowRecord, Parties, State, TrafficCounters, TrafficKey
 from landbridge.domain.errors import TrafficUnavailable
 from landbridge.domain.ids import EndpointId, ProjectId, VpcId
@@ -62,6 +62,11 @@ class Scene:
         del vpc_ids, seconds
         counts = {key: len(self.live.get(self.ids[key], ())) for key in self.ids if key.vpc_id != HUB}
         return OpenConnections(counts, self.is_complete)
+
+    def tracked(self) -> TrackedConnections:
+        if self.is_away:
+            raise TrafficUnavailable("the data plane cannot tell about its traffic now: try again in a few seconds")
+        return TrackedConnections({"a-vpc": 12, "hub": 3}, 1000)
 
     def connections(self, keys: Collection[TrafficKey], seconds: float) -> Seen:
         del seconds
@@ -286,7 +291,7 @@ async def test_a_data_plane_that_cannot_be_asked_is_no_fault_of_ours(stage: Stag
         (stage.acme, f"vpc-endpoint-services/{service['id']}/connections"),
     ):
         assert await tenant.refused("GET", f"ext/{path}") == (503, "EndPoint.0001")
-    assert (await stage.world.http.get("/metrics")).status_code == 200
+    assert (await stage.world.operators.get("/metrics")).status_code == 200
 
 
 async def ask(tenant: Tenant, service: Any, source: str, **params: str) -> Any:
@@ -418,13 +423,19 @@ async def test_the_metrics_have_the_totals_and_a_flood_of_questions_is_one_look(
     stage.scene.live[endpoint["id"], "client"] = [connection(1, "10.0.0.20:1", await stage.source(endpoint))]
     await stage.globex.get(f"ext/vpc-endpoints/{endpoint['id']}/traffic")
 
-    answers = [await stage.world.http.get("/metrics") for _ in range(3)]
+    answers = [await stage.world.operators.get("/metrics") for _ in range(3)]
 
     for text in (
         'landbridge_traffic_bytes_total{direction="sent"} 1000.0',
         'landbridge_traffic_bytes_total{direction="received"} 9000.0',
         "landbridge_connections_opened_total 3.0",
         "landbridge_connections_open 1.0",
+        'landbridge_conntrack_entries{edge="a-vpc"} 12.0',
+        "landbridge_conntrack_entries_all 15.0",
+        "landbridge_conntrack_limit 1000.0",
+        "landbridge_endpoint_connections_most 1.0",
+        "landbridge_endpoint_connections_limit 3000.0",
+        "landbridge_endpoint_ports_left 64511.0",
     ):
         assert text in answers[-1].text
     assert endpoint["id"] not in answers[-1].text

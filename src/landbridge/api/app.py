@@ -4,20 +4,20 @@ Every answer carries its request id; every failure has the contract's shape, wha
 `UserError` is logged in full under the request id and shown as an internal fault. HEAD is GET without the body.
 """
 
-import contextlib
-import ipaddress
 import re
 import secrets
 import time
+from collections.abc import Collection
 from typing import Protocol
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from landbridge.api.operations import operation
-from landbridge.api.policy import PUBLIC
+from landbridge.api.forwarding import Forwarding
+from landbridge.api.operators import MetricsObserver
+from landbridge.api.operators import router as operators_router
 from landbridge.api.problems import (
     INTERNAL,
     PROBLEMS,
@@ -28,6 +28,7 @@ from landbridge.api.problems import (
     vpcep_response,
 )
 from landbridge.api.routes import (
+    audit,
     connections,
     cut_off,
     description,
@@ -47,22 +48,19 @@ from landbridge.api.routes import (
     versions,
 )
 from landbridge.api.services import Api
+from landbridge.control.actors import Actor, acting_as
 from landbridge.domain.errors import (
     BodyTooLarge,
     MethodNotAllowed,
     RouteNotFound,
     TooManyRequests,
-    TrafficUnavailable,
     UserError,
 )
 
 _OF_VPC_API = re.compile(r"/v1/[^/]+/(vpcs|subnets|ports|routetables)(/|$)")
-_SIGNS_OF_A_PROXY = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "via")
-
-_operators = APIRouter()
 
 
-class RequestObserver(Protocol):
+class RequestObserver(MetricsObserver, Protocol):
     """Who hears about requests: logs and metrics."""
 
     def request_finished(self, method: str, route: str, status: int, duration_seconds: float, request_id: str) -> None:
@@ -73,8 +71,8 @@ class RequestObserver(Protocol):
         """Something other than a user's mistake went wrong."""
         ...
 
-    def metrics_text(self) -> bytes:
-        """Return all metrics in Prometheus' text form."""
+    def request_changes(self, request_id: str, ids: Collection[str]) -> None:
+        """A request has changed these things, and rounds will follow. May come from any thread."""
         ...
 
 
@@ -88,10 +86,11 @@ def unread_request(error: UserError) -> Response:
     return answer
 
 
-def create_app(api: Api, observer: RequestObserver) -> FastAPI:
-    """Return the ASGI application."""
+def create_app(api: Api, observer: RequestObserver, forwarding: Forwarding | None = None) -> FastAPI:
+    """Return the ASGI application; without `forwarding`, this process owns the data plane."""
     app = routed_app()
     app.state.api = api
+    app.state.forwarding = forwarding
     app.state.observer = observer
     app.add_middleware(Guard, observer=observer)  # pyright: ignore[reportArgumentType]
     return app
@@ -117,7 +116,8 @@ def routed_app() -> FastAPI:
     app.include_router(cut_off.router)
     app.include_router(traffic.router)
     app.include_router(description.router)
-    app.include_router(_operators)
+    app.include_router(audit.router)
+    app.include_router(operators_router)
     # After all whose paths begin with a word: the first part of its paths is a variable.
     app.include_router(tags.router)
     app.include_router(versions.router)
@@ -138,7 +138,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _new_request_id()
+        # Left by the transport where a process of ours has passed the request on: it is still the same one.
+        request_id = scope.get("state", {}).get("request_id") or _new_request_id()
         method = scope["method"]
         if method == "HEAD":
             # Routes know GET; signatures are checked with the method that was sent.
@@ -156,8 +157,16 @@ class Guard:
                 message["body"] = b""
             await send(message)
 
+        client = scope.get("client")
+        # Whoever is behind it is not known yet. Set in any case: one task may serve several requests of a connection.
+        actor = Actor(
+            request_id=request_id,
+            client_address="" if client is None else client[0],
+            on_change=self._observer.request_changes,
+        )
         try:
-            await self._app(scope, receive, send_with_id)
+            with acting_as(actor):
+                await self._app(scope, receive, send_with_id)
         except Exception as error:  # the supervisor: whatever went wrong, the client gets the contract's shape
             self._observer.request_failed(method, _route(scope), request_id, error)
             if status == 0:
@@ -209,28 +218,3 @@ def _failure(scope: Scope, problem: Problem, message: str) -> Response:
     if _OF_VPC_API.match(path):
         return network_response(problem, message)
     return vpcep_response(problem, message, scope["app"].state.api.error_form)
-
-
-@operation(_operators, "GET", "/metrics", action=PUBLIC, is_documented=False)
-async def show_metrics(request: Request) -> Response:
-    """Show metrics to whoever asks from this machine; tenants elsewhere see no such path."""
-    if not _is_from_this_machine(request):
-        raise RouteNotFound("there is no such path")
-    with contextlib.suppress(TrafficUnavailable):  # then traffic shows as it was at the last look
-        await request.app.state.api.traffic.measure()
-    return Response(request.app.state.observer.metrics_text(), media_type="text/plain; version=0.0.4")
-
-
-def _is_from_this_machine(request: Request) -> bool:
-    """Say whether nobody else can be behind a request.
-
-    The address that really connected counts, not what a header says about it. A proxy on this machine connects from
-    here for everybody, so whatever shows one is refused, believed or not.
-    """
-    if any(name in request.headers for name in _SIGNS_OF_A_PROXY):
-        return False
-    peer = getattr(request.state, "peer", None) or (request.client.host if request.client is not None else "")
-    try:
-        return ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        return False

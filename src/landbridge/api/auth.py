@@ -26,6 +26,7 @@ from landbridge.control.accounts import (
     signing_caller,
     token_caller,
 )
+from landbridge.control.actors import caller_acts
 from landbridge.domain.errors import Forbidden, InvalidProjectId, Unauthenticated
 from landbridge.domain.resources import Caller
 
@@ -55,6 +56,7 @@ async def caller_of(request: Request, project_id: str, api: ApiDep) -> Caller:
     caller = await _authenticate(request, project_id, api)
     if not allows(action, caller.roles):
         raise Forbidden(f"none of the caller's roles allows {action}: ask for the role {least_role(action)}")
+    caller_acts(caller, action)
     return caller
 
 

@@ -50,6 +50,7 @@ POLICY: Mapping[str, frozenset[str]] = MappingProxyType(
         "vpcep:ext:who:get": _LOOK,
         "vpcep:ext:health:get": _LOOK,
         "vpcep:ext:trace:get": _LOOK,
+        "vpcep:ext:audit:list": _LOOK,
         "vpc:vpcs:create": _CHANGE,
         "vpc:vpcs:list": _LOOK,
         "vpc:vpcs:get": _LOOK,

@@ -27,6 +27,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "forbidden": Problem(403, "EndPoint.0004"),
     "identity-unavailable": Problem(503, "EndPoint.1008"),
     "traffic-unavailable": Problem(503, "EndPoint.0001"),
+    "no-pool": Problem(503, "EndPoint.0001"),
+    "database-unavailable": Problem(503, "EndPoint.0001"),
     "too-many-requests": Problem(400, "EndPoint.0022"),
     "service-not-found": Problem(404, "EndPoint.0005"),
     "route-not-found": Problem(404, "EndPoint.0005"),

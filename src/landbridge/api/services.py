@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from landbridge.api.limits import RequestLimits
+from landbridge.control.audit_log import AuditLog
+from landbridge.control.capacity import Capacity
 from landbridge.control.connections import Connections
 from landbridge.control.cut_offs import CutOffChoices
 from landbridge.control.endpoint_changes import EndpointChanges
@@ -15,6 +17,7 @@ from landbridge.control.permissions import Permissions
 from landbridge.control.protocols import Clock, Identity, TokenIssuer
 from landbridge.control.publishing import PublicServices
 from landbridge.control.quotas import Quotas
+from landbridge.control.readiness import Readiness
 from landbridge.control.route_tables import RouteTables
 from landbridge.control.service_changes import ServiceChanges
 from landbridge.control.tagging import Tagging
@@ -53,3 +56,6 @@ class Api:
     traffic: Traffic
     health: HealthChecks
     tracing: Tracing
+    audit: AuditLog
+    readiness: Readiness
+    capacity: Capacity

@@ -21,7 +21,7 @@ from landbridge.dataplane.compile import attachment_of
 from landbridge.dataplane.fabric import Host
 from landbridge.dataplane.model import Attachment
 from landbridge.domain.errors import AddressTaken, LandbridgeError, OperatorError
-from landbridge.domain.ids import SubnetId, VpcId
+from landbridge.domain.ids import PoolId, SubnetId, VpcId
 from landbridge.domain.network_errors import WiringFailed
 from landbridge.domain.resources import Subnet
 from landbridge.drivers.linux import user_namespace
@@ -72,7 +72,8 @@ class Machine:
 class AttachedNetworks:
     """The subnets of one server that existing bridges carry."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, pool_id: PoolId) -> None:
+        self._pool_id = pool_id
         self._bridged = by_subnet(settings.attachments)
         self._store = store
         self._machine: Machine | None = None
@@ -88,7 +89,7 @@ class AttachedNetworks:
 
     async def free_addresses(self) -> None:
         """Let go of the edges' addresses before a lab file is read: `begin` takes them again, or says who has one."""
-        await self._store.write(lambda tx: tx.claim_edge_addresses({}))
+        await self._store.write(lambda tx: tx.claim_edge_addresses(self._pool_id, {}))
 
     async def begin(self, machine: Machine) -> None:
         """Attach what the configuration names, on this machine from now on.
@@ -207,7 +208,7 @@ class AttachedNetworks:
     async def _reserve(self, bridged: Bridged, subnets: Sequence[Subnet]) -> None:
         addresses = {subnet.id: bridged[subnet.id].bridge.edge_address for subnet in subnets}
         try:
-            await self._store.write(lambda tx: tx.claim_edge_addresses(addresses))
+            await self._store.write(lambda tx: tx.claim_edge_addresses(self._pool_id, addresses))
         except AddressTaken as error:
             raise OperatorError(f"an attachment does not fit: {error.message}") from error
 

@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from landbridge.api.services import Api
 from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.identities import ChosenIdentity, choose_identity
 from landbridge.bootstrap.traffic_wiring import TrafficParts, no_traffic
+from landbridge.control.audit_log import AuditLog
+from landbridge.control.capacity import Capacity
 from landbridge.control.connections import Connections
 from landbridge.control.cut_offs import CutOffChoices
 from landbridge.control.endpoint_changes import EndpointChanges
@@ -25,9 +27,10 @@ from landbridge.control.network_protocols import NetworkWiring, Unwired
 from landbridge.control.networks import Networks
 from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
-from landbridge.control.protocols import Store
+from landbridge.control.protocols import Store, WriteTransaction
 from landbridge.control.publishing import PublicServices
 from landbridge.control.quotas import Quotas
+from landbridge.control.readiness import Readiness
 from landbridge.control.reconciler import Reconciler
 from landbridge.control.route_tables import RouteTables
 from landbridge.control.service_changes import ServiceChanges
@@ -38,13 +41,14 @@ from landbridge.control.traffic import Traffic
 from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
 from landbridge.dataplane.compile import Terms
 from landbridge.dataplane.driver import Driver
+from landbridge.dataplane.pools import Pool
 from landbridge.directory.builtin import BuiltinDirectory
 from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import QuotaType
 from landbridge.domain.validation import MODERN_TAGS, STANDARD_TAGS
 from landbridge.identity.state_keys import StateKeys
 from landbridge.observability import Telemetry
-from landbridge.settings import Settings
+from landbridge.settings import DEFAULT_POOL, Settings
 
 _POOL_NAMESPACE = uuid.UUID("6c1f6d0e-3f6b-4b0e-9d7c-5d1c8f0a2b11")
 _REQUESTS_PER_SECOND = 200
@@ -74,7 +78,7 @@ class ServeOptions:
     state: Path
     lab_file: Path | None = None
     keep_lab: bool = False
-    accept_removals: bool = False
+    confirm_removals: bool = False
     config: Path | None = None
     """The settings file, for reading parts of it again."""
 
@@ -89,35 +93,62 @@ class Parts:
     health: HealthChecks
 
 
-def pool_of(region: str) -> PoolId:
-    """Return the id of a region's one pool."""
-    return PoolId(str(uuid.uuid5(_POOL_NAMESPACE, region)))
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """The data plane of this process, and who looks at it."""
+
+    driver: Driver
+    driver_thread: Executor
+    eyes: Eyes = BLIND
+    traffic: TrafficParts | None = None
+    wiring: NetworkWiring = field(default_factory=Unwired)
+    bridged: Callable[[], Bridged] = lambda: NO_BRIDGES
+
+
+def pool_of(region: str, name: str = DEFAULT_POOL) -> PoolId:
+    """Return the id of a region's pool of this name."""
+    return PoolId(str(uuid.uuid5(_POOL_NAMESPACE, region if name == DEFAULT_POOL else f"{region}/{name}")))
+
+
+async def announce(store: Store, pool: Pool, *, only_if_new: bool = False) -> None:
+    """Let everybody know of a pool, what it carries and where its agent answers.
+
+    With `only_if_new`, what the pool's leader has said stays.
+    """
+
+    def work(tx: WriteTransaction) -> None:
+        if not only_if_new or all(known.id != pool.id for known in tx.pools()):
+            tx.put_pool(pool)
+
+    await store.write(work)
 
 
 def compose(
     settings: Settings,
     public_url: str,
     store: Store,
-    driver: Driver,
-    driver_thread: Executor,
     keys: StateKeys,
     telemetry: Telemetry,
     options: ServeOptions,
-    wiring: NetworkWiring | None = None,
-    eyes: Eyes = BLIND,
-    traffic: TrafficParts | None = None,
-    bridged: Callable[[], Bridged] = lambda: NO_BRIDGES,
+    data_plane: DataPlane,
+    wakeups: Wakeups | None = None,
+    settlements: Settlements | None = None,
 ) -> Parts:
-    """Put use cases, identity and the loop on top of a store and a driver."""
+    """Put use cases, identity and the loop on top of a store and a data plane.
+
+    `wakeups` and `settlements` are given where other processes hear of them.
+    """
     clock, ids = SystemClock(), RandomIds()
-    wakeups, settlements = Wakeups(), Settlements()
+    wakeups, settlements = wakeups or Wakeups(), settlements or Settlements()
     directory = BuiltinDirectory(store)
-    wiring, turn = wiring or Unwired(), asyncio.Lock()
-    seen = traffic or no_traffic(clock, driver_thread)
-    pool_id = pool_of(settings.region)
+    wiring, turn, bridged = data_plane.wiring, asyncio.Lock(), data_plane.bridged
+    driver, driver_thread, eyes = data_plane.driver, data_plane.driver_thread, data_plane.eyes
+    seen = data_plane.traffic or no_traffic(clock, driver_thread)
+    pool_id = pool_of(settings.region, settings.pool)
     reconciler = Reconciler(
         store,
         driver,
+        pool_id,
         clock,
         wakeups,
         settlements,
@@ -125,7 +156,7 @@ def compose(
         driver_thread,
         random.random,
         settings.sweep_interval_seconds,
-        options.accept_removals,
+        options.confirm_removals,
         bridged,
         settings.connections_per_endpoint,
     )
@@ -145,6 +176,7 @@ def compose(
         random.random,
         settings.health_interval_seconds,
         settings.health_probes,
+        pool_id=pool_id,
     )
     chosen = choose_identity(settings, store, keys, clock, ids, telemetry)
     api = Api(
@@ -156,10 +188,8 @@ def compose(
         identity=chosen.identity,
         issuer=chosen.issuer,
         limits=_request_limits(settings, telemetry, is_lab=options.lab_file is not None),
-        endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, pool_id, quotas),
-        service_changes=ServiceChanges(
-            store, directory, clock, wakeups, settlements, telemetry, driver.capabilities, settings.region
-        ),
+        endpoint_services=EndpointServices(store, directory, clock, ids, wakeups, settings.region, quotas),
+        service_changes=ServiceChanges(store, directory, clock, wakeups, settlements, telemetry, settings.region),
         endpoints=Endpoints(
             store, directory, clock, ids, wakeups, settlements, telemetry, quotas, settings.whitelist_limit
         ),
@@ -172,7 +202,7 @@ def compose(
         route_tables=RouteTables(store, clock, ids, gateways),
         quotas=quotas,
         tagging=Tagging(store, MODERN_TAGS if settings.tag_limits == "modern" else STANDARD_TAGS),
-        public_services=PublicServices(store, directory, clock, ids, wakeups, pool_id),
+        public_services=PublicServices(store, directory, clock, ids, wakeups),
         traffic=Traffic(store, clock, seen.source, seen.thread, seen.flows, telemetry, seen.proxied),
         health=health,
         tracing=Tracing(
@@ -185,6 +215,9 @@ def compose(
             lambda: Terms(clock.now(), settings.connections_per_endpoint),
             Counting(seen.source, seen.thread),
         ),
+        audit=AuditLog(store),
+        readiness=Readiness(store, telemetry.rounds, settings.sweep_interval_seconds),
+        capacity=Capacity(store, seen.source, seen.thread, telemetry, clock, settings.connections_per_endpoint),
     )
     return Parts(api, reconciler, chosen, health)
 

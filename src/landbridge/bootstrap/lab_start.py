@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from landbridge import lab as labs
-from landbridge.bootstrap.composing import SystemClock, pool_of
+from landbridge.bootstrap.composing import SystemClock
+from landbridge.control.actors import acting_as, operator
 from landbridge.control.protocols import Store, WriteTransaction
 from landbridge.control.public_services import publish
 from landbridge.control.quotas import replace_quotas
@@ -16,13 +17,18 @@ from landbridge.identity.sealing import Secret
 
 async def store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
     """Fill the built-in directory and identity from a lab file, and publish its public services."""
+    with acting_as(operator("lab file")):
+        await _store_lab(store, lab, sealing_key)
+
+
+async def _store_lab(store: Store, lab: labs.Lab, sealing_key: bytes) -> None:
     vpcs, subnets, nics = labs.vpcs(lab), labs.subnets(lab), labs.nics(lab)
     now = SystemClock().now()
-    offers, pool_id = labs.public_services(lab), pool_of(lab.region)
+    offers = labs.public_services(lab)
 
     def networks_and_services(tx: WriteTransaction) -> None:
         # Services first: a public one may leave, or move away from, a host that the file does not have any more.
-        publish(tx, offers, pool_id, now)
+        publish(tx, offers, now)
         replace_contents(tx, vpcs, subnets, nics, now)
 
     await store.write(networks_and_services)

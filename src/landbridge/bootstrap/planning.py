@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from landbridge.bootstrap.composing import SystemClock
+from landbridge.bootstrap.composing import SystemClock, pool_of
+from landbridge.bootstrap.databases import open_to_look
 from landbridge.bootstrap.engines import linux_driver
 from landbridge.control.reconciler import plan_everything
 from landbridge.dataplane.bridging import by_subnet
@@ -13,7 +14,6 @@ from landbridge.domain.errors import OperatorError
 from landbridge.drivers.linux import user_namespace
 from landbridge.settings import Settings
 from landbridge.state import StateDirectory
-from landbridge.store.sqlite import SqliteStore
 
 
 def plan(settings: Settings, state_path: Path) -> Plan:
@@ -23,7 +23,7 @@ def plan(settings: Settings, state_path: Path) -> Plan:
         OperatorError: there is no state, or its data plane cannot be looked at.
     """
     state = StateDirectory(state_path)
-    if not state.database.exists():
+    if not settings.database and not state.database.exists():
         raise OperatorError(f"{state_path} holds no database: give the --state of a server")
     region = state.region(settings.region)
     try:
@@ -33,9 +33,11 @@ def plan(settings: Settings, state_path: Path) -> Plan:
     driver = linux_driver(settings, state.path, namespaces, state.instance(), region, None)
     bridged = by_subnet(settings.attachments)
     terms = Terms(SystemClock().now(), settings.connections_per_endpoint)
-    store = SqliteStore.open(state.database, clock=SystemClock(), read_only=True)
+    store = open_to_look(settings, state)
     try:
-        return asyncio.run(store.read(lambda tx: plan_everything(tx, driver, bridged, terms)))
+        return asyncio.run(
+            store.read(lambda tx: plan_everything(tx, driver, pool_of(region, settings.pool), bridged, terms))
+        )
     finally:
         store.close()
         driver.close()

@@ -18,6 +18,7 @@ from landbridge.control.protocols import Clock, Store
 from landbridge.control.proxied import ProxiedConnections
 from landbridge.control.traffic_protocols import FlowSearch, NoFlowLog, NoTraffic, TrafficSource
 from landbridge.domain.errors import OperatorError
+from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.linux.conntrack_events import ConntrackEvents
 from landbridge.drivers.linux.namespaces import Namespaces
@@ -75,6 +76,7 @@ async def keeping_flow_log(
     namespaces: Namespaces | None,
     instance: str,
     store: Store,
+    pool_id: PoolId,
     parts: TrafficParts,
     clock: Clock,
     telemetry: Telemetry,
@@ -85,7 +87,7 @@ async def keeping_flow_log(
         return
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     book = PartiesBook(lambda endpoint: parts.source.keys_of(endpoint, TcpProxy.CLOSE).client_side)
-    await book.refresh(store)
+    await book.refresh(store, pool_id)
     retention = Retention(settings.flow_log_days, settings.flow_log_mebibytes)
     log = FlowLogWriter(flow_log_directory(state), retention, telemetry, clock.now)
 
@@ -95,7 +97,7 @@ async def keeping_flow_log(
 
     recorder = FlowRecorder(book, parts.proxied, log, telemetry, clock.now, on_unknown)
     events = await asyncio.to_thread(ConntrackEvents, namespaces, instance, settings.region, recorder)
-    following = asyncio.create_task(_follow(book, store, asked), name="flow-log")
+    following = asyncio.create_task(_follow(book, store, pool_id, asked), name="flow-log")
 
     def edges_changed(names: Collection[str]) -> None:
         events.edges_changed(names)
@@ -112,14 +114,14 @@ async def keeping_flow_log(
         recorder.close()
 
 
-async def _follow(book: PartiesBook, store: Store, asked: asyncio.Event) -> None:
+async def _follow(book: PartiesBook, store: Store, pool_id: PoolId, asked: asyncio.Event) -> None:
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_SECONDS):
                 await asked.wait()
         asked.clear()
         try:
-            await book.refresh(store)
+            await book.refresh(store, pool_id)
         except OperatorError as error:
             structlog.get_logger().error("flow_log.names_missing", reason=str(error))
 

@@ -21,6 +21,7 @@ import structlog
 import uvicorn
 
 from landbridge.api.app import unread_request
+from landbridge.bootstrap.operators_port import OperatorsPort
 from landbridge.domain.errors import OperatorError
 from landbridge.settings import Settings
 from landbridge.transport.certificates import Certificates, Loaded
@@ -39,6 +40,8 @@ class WebServer:
     certificates: Certificates | None
     trusted: tuple[Network, ...]
     settings: Settings
+    operators: OperatorsPort
+    """Where the operator asks, apart from the tenants."""
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -52,7 +55,13 @@ class WebServer:
         if settings.tls_cert:
             certificates = Certificates(Path(settings.tls_cert), Path(settings.tls_key))
             _tell_certificate(certificates.loaded, settings)
-        server = cls(_listening_socket(settings.listen), certificates, trusted, settings)
+        listener = _listening_socket(settings.listen)
+        try:
+            operators = OperatorsPort.open(settings, listener.getsockname()[1])
+        except OperatorError:
+            listener.close()
+            raise
+        server = cls(listener, certificates, trusted, settings, operators)
         if certificates is None and not server._is_loopback():
             structlog.get_logger().warning(
                 "listen.unprotected",
@@ -67,6 +76,7 @@ class WebServer:
 
     def __exit__(self, *_: object) -> None:
         self.listener.close()
+        self.operators.close()
 
     @property
     def public_url(self) -> str:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from landbridge.cli.acting import this_operator
 from landbridge.cli.output import print_json, print_record, print_table
 from landbridge.cli.session import Ended, Misused
 from landbridge.control.accounts import ProjectRecord, UserRecord
+from landbridge.control.actors import acting_as
 from landbridge.domain.errors import LandbridgeError
 from landbridge.domain.ids import ProjectId
-from landbridge.settings import default_state
+from landbridge.settings import default_state, read_settings
 
 if TYPE_CHECKING:
     from landbridge.identity.administration import Administration
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
 
+_CONFIG = "landbridge.config"
 _ROLES = ("reader", "member", "admin", "operator")
 
 
@@ -36,7 +39,19 @@ def _options(command: Command) -> Command:
         default=default_state,
         help="The server's state directory; by default that of landbridge serve.",
     )
-    return state(click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command))
+    config = click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=_keep_config,
+        expose_value=False,
+        help="The server's TOML file, where it names a database.",
+    )
+    return state(config(click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(command)))
+
+
+def _keep_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Keep it for `_accounts`: no command does anything else with it."""
+    context.meta[_CONFIG] = path
 
 
 _domain_option = click.option("--domain", metavar="NAME", help="Which domain, if several have the name.")
@@ -48,7 +63,8 @@ def _accounts(state: Path, *, may_begin: bool = False) -> Generator["Administrat
     from landbridge.bootstrap.local_accounts import local_accounts  # noqa: PLC0415 — the database takes a while to import
 
     try:
-        with local_accounts(state, may_begin=may_begin) as accounts:
+        settings = read_settings(click.get_current_context().meta[_CONFIG])
+        with local_accounts(state, settings, may_begin=may_begin) as accounts, acting_as(this_operator()):
             yield accounts
     except LandbridgeError as error:
         raise Ended(str(error)) from error

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "service": "traffic:service",
     "endpoint": "traffic:endpoint",
     "connection": "resources:connection",
+    "audit": "audit:audit",
     "trace": "trace:trace",
     "user": "administration:user",
     "key": "administration:key",
@@ -111,7 +112,7 @@ def main() -> None:
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="By default INFO.")
 @click.option("--lab", "lab_file", type=click.Path(path_type=Path), help="Bring up the local cloud of this file.")
 @click.option("--keep", is_flag=True, help="Leave the lab running when the server ends.")
-@click.option("--accept-removals", is_flag=True, help="Let the first sweep remove much that nobody asked for.")
+@click.option("--confirm-removals", is_flag=True, help="Let the first sweep remove much that nobody asked for.")
 @_sentences
 def serve(
     config: Path | None,
@@ -125,7 +126,7 @@ def serve(
     log_level: str | None,
     lab_file: Path | None,
     keep: bool,
-    accept_removals: bool,
+    confirm_removals: bool,
 ) -> None:
     """Run the API and the reconciler in this process."""
     from landbridge.bootstrap.composing import ServeOptions  # noqa: PLC0415 — see the module docstring
@@ -141,7 +142,51 @@ def serve(
         driver=driver,
         log_level=log_level,
     )
-    run(settings, ServeOptions(state or default_state(), lab_file, keep, accept_removals, config))
+    run(settings, ServeOptions(state or default_state(), lab_file, keep, confirm_removals, config))
+
+
+@main.command()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with settings.")
+@_state_option
+@click.option("--driver", type=click.Choice(["linux", "memory"]), help="The data plane; by default linux.")
+@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="By default INFO.")
+@click.option("--lab", "lab_file", type=click.Path(path_type=Path), help="Bring up the local cloud of this file.")
+@click.option("--keep", is_flag=True, help="Leave the lab running when the agent ends.")
+@click.option("--confirm-removals", is_flag=True, help="Let the first sweep remove much that nobody asked for.")
+@_sentences
+def agent(
+    config: Path | None,
+    state: Path | None,
+    driver: str | None,
+    log_level: str | None,
+    lab_file: Path | None,
+    keep: bool,
+    confirm_removals: bool,
+) -> None:
+    """Own a data plane; the API is `landbridge api`."""
+    from landbridge.bootstrap.composing import ServeOptions  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap.serving import agent as run  # noqa: PLC0415
+
+    settings = read_settings(config, driver=driver, log_level=log_level)
+    run(settings, ServeOptions(state or default_state(), lab_file, keep, confirm_removals, config))
+
+
+@main.command()
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with settings.")
+@_state_option
+@click.option("--listen", help="HOST:PORT of all APIs; by default 127.0.0.1:8770.")
+@click.option("--public-url", help="How clients reach this server; by default the address of --listen.")
+@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="By default INFO.")
+@_sentences
+def api(
+    config: Path | None, state: Path | None, listen: str | None, public_url: str | None, log_level: str | None
+) -> None:
+    """Answer tenants, without any privilege; data planes are owned by `landbridge agent`."""
+    from landbridge.bootstrap.api_process import api as run  # noqa: PLC0415 — see the module docstring
+    from landbridge.bootstrap.composing import ServeOptions  # noqa: PLC0415
+
+    settings = read_settings(config, listen=listen, public_url=public_url, log_level=log_level)
+    run(settings, ServeOptions(state or default_state(), config=config))
 
 
 @main.command()
@@ -172,9 +217,17 @@ def project() -> None:
 @click.option("--endpoint-services", metavar="NUMBER", callback=_checked_quota, help="How many it may have.")
 @click.option("--endpoints", metavar="NUMBER", callback=_checked_quota, help="How many it may have.")
 @_state_option
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="The server's TOML file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
 @_sentences
-def quota(name: str, endpoint_services: str | None, endpoints: str | None, state: Path | None, as_json: bool) -> None:
+def quota(
+    name: str,
+    endpoint_services: str | None,
+    endpoints: str | None,
+    state: Path | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """Show what PROJECT, a name or an id, has and may have, after setting what is given.
 
     A NUMBER is a whole number, or the word default: what the server's settings say.
@@ -183,7 +236,7 @@ def quota(name: str, endpoint_services: str | None, endpoints: str | None, state
     from landbridge.domain.resources import QuotaType  # noqa: PLC0415
 
     wishes = {QuotaType.ENDPOINT_SERVICE: endpoint_services, QuotaType.ENDPOINT: endpoints}
-    click.echo(quotas_after(state or default_state(), name, wishes, as_json=as_json))
+    click.echo(quotas_after(state or default_state(), read_settings(config), name, wishes, as_json=as_json))
 
 
 @main.group()

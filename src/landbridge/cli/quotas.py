@@ -9,24 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from landbridge.bootstrap.databases import open_beside
+from landbridge.cli.acting import this_operator
+from landbridge.control.actors import acting_as
 from landbridge.control.quotas import OwnQuotas, change_quotas
-from landbridge.domain.errors import OperatorError
 from landbridge.domain.resources import QuotaType
+from landbridge.settings import Settings
 from landbridge.state import StateDirectory
-from landbridge.store.sqlite import SqliteStore
 
 
-def quotas_after(state: Path, project: str, wishes: Mapping[QuotaType, str | None], *, as_json: bool) -> str:
+def quotas_after(
+    state: Path, settings: Settings, project: str, wishes: Mapping[QuotaType, str | None], *, as_json: bool
+) -> str:
     """Set what is wished for, None leaves a quota as it is, and return what the project has and may have then.
 
     Raises:
         OperatorError: there is no such state or project.
     """
     changes = {type_: None if wish == "default" else int(wish) for type_, wish in wishes.items() if wish is not None}
-    directory = StateDirectory(state)
-    if not directory.database.exists():
-        raise OperatorError(f"{state} holds no database: give the --state of a server")
-    with SqliteStore.open(directory.database, has_server=directory.server_pid() is not None) as store:
+    with open_beside(settings, StateDirectory(state)) as store, acting_as(this_operator()):
         quotas = asyncio.run(store.write(lambda tx: change_quotas(tx, project, changes)))
     return json.dumps(_facts(quotas), indent=1) if as_json else _table(quotas)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from landbridge.cli.cut_off import cut_off
 from landbridge.cli.health import endpoint_health, service_health
 from landbridge.cli.output import print_connection, print_connections, print_endpoint, print_endpoints, print_json
 from landbridge.cli.services import delete_each, service, unless_gone
@@ -36,6 +37,7 @@ def endpoint() -> None:
 
 
 service.add_command(service_health)
+service.add_command(cut_off)
 endpoint.add_command(endpoint_health)
 
 

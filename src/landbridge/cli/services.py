@@ -183,7 +183,7 @@ def permit(name_or_id: str, entries: tuple[str, ...], cloud: str | None, as_json
 @click.argument("entries", metavar="ENTRY...", nargs=-1, required=True)
 @session_options
 def forbid(name_or_id: str, entries: tuple[str, ...], cloud: str | None, as_json: bool) -> None:
-    """Take permissions back; endpoints that exist stay connected until they are rejected."""
+    """Take permissions back; endpoints that exist stay connected, unless `cut-off` of the service says otherwise."""
     with signed_in(cloud) as client:
         _change_permissions(client, name_or_id, "remove", entries, as_json)
 

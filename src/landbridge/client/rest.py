@@ -261,6 +261,20 @@ class Client:
         """Return what the server says of one endpoint or service beyond the contract: `/ext/KIND/ID/WHAT`."""
         return _members(self._send("GET", f"/ext/{kind}/{quote(_checked_id(id_))}/{what}", query=query))
 
+    def change_extension(
+        self,
+        kind: Literal["vpc-endpoints", "vpc-endpoint-services"],
+        id_: str,
+        what: str,
+        wanted: Mapping[str, object],
+    ) -> Mapping[str, object]:
+        """Change it, and return what the server says of it then."""
+        return _members(self._send("PUT", f"/ext/{kind}/{quote(_checked_id(id_))}/{what}", wanted))
+
+    def audit_page(self, query: Query) -> Mapping[str, object]:
+        """Return one page of the project's audit log, an extension of the contract."""
+        return _members(self._send("GET", "/ext/audit", query=query))
+
     # Health and traces, an extension of the contract
 
     def service_health(self, service_id: str) -> ServiceHealth:

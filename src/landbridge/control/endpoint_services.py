@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from landbridge.control.backends import find_backend
+from landbridge.control.pools import pool_for
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import PublicServiceQuery, ServiceQuery
 from landbridge.control.quotas import Quotas
@@ -15,7 +16,7 @@ from landbridge.domain.errors import (
     ServiceNotFound,
     VpcNotFound,
 )
-from landbridge.domain.ids import IdSource, NicId, PoolId, ProjectId, ServiceId, VpcId
+from landbridge.domain.ids import IdSource, NicId, ProjectId, ServiceId, VpcId
 from landbridge.domain.naming import check_short_name, full_service_name
 from landbridge.domain.resources import (
     Caller,
@@ -72,7 +73,6 @@ class EndpointServices:
         ids: IdSource,
         wakeups: Wakeups,
         region: str,
-        pool_id: PoolId,
         quotas: Quotas,
     ) -> None:
         self._store = store
@@ -81,7 +81,6 @@ class EndpointServices:
         self._ids = ids
         self._wakeups = wakeups
         self._region = region
-        self._pool_id = pool_id
         self._quotas = quotas
 
     async def create(self, caller: Caller, wish: NewService) -> EndpointService:
@@ -105,12 +104,13 @@ class EndpointServices:
         def work(tx: WriteTransaction) -> EndpointService:
             self._quotas.check(tx, caller.project_id, QuotaType.ENDPOINT_SERVICE)
             self._directory.recheck(tx, vpc.id, nic_ids=found.nic_ids)
-            transit = tx.claim_target_address(self._pool_id, vpc.id, found.address)
+            pool_id = pool_for(tx, vpc.id)
+            transit = tx.claim_target_address(pool_id, vpc.id, found.address)
             service = EndpointService(
                 id=service_id,
                 project_id=caller.project_id,
                 domain_id=caller.domain_id,
-                pool_id=self._pool_id,
+                pool_id=pool_id,
                 name=full_service_name(self._region, short_name, service_id),
                 vpc_id=vpc.id,
                 backend=found.at(transit),
@@ -214,6 +214,18 @@ def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> E
     if service is None:
         raise ServiceNotFound(f"endpoint service {id_} does not exist in this project")
     return service
+
+
+def own_or_public_service(
+    tx: ReadTransaction, project_id: ProjectId, id_: ServiceId, *, sees_public: bool
+) -> EndpointService:
+    """Return a service of the project or, for whoever `sees_public`, one that is offered to everybody.
+
+    Raises:
+        ServiceNotFound: unknown, or of another project; the two cannot be told apart.
+    """
+    service = tx.service(id_) if sees_public else None
+    return service if service is not None and service.public_owner is not None else own_service(tx, project_id, id_)
 
 
 def own_service_to_change(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> EndpointService:

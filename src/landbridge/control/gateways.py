@@ -96,22 +96,33 @@ def routes_by_table(tx: ReadTransaction, vpc_id: VpcId) -> Mapping[RouteTableId,
 
     They are there while an endpoint is accepted: one that is rejected or being deleted leads nobody anywhere.
     """
-    found: dict[RouteTableId, list[Route]] = {}
-    for endpoint, way_out in living_gateways(tx, vpc_id):
-        for id_ in endpoint.route_table_ids:
-            found.setdefault(id_, []).extend(routes_of(endpoint.id, way_out))
+    living = _living_gateways(tx, vpc_id)
+    return _by_table((endpoint, way_out) for endpoint, way_out in living if endpoint.admission is Admission.ACCEPTED)
+
+
+def kept_routes(tx: ReadTransaction, vpc_id: VpcId) -> Mapping[RouteTableId, Sequence[Route]]:
+    """Return the routes of `routes_by_table`, and those that an acceptance may bring at any time.
+
+    Nothing may be hidden behind these, either: whoever accepts an endpoint does not know the consumer's route tables.
+    """
+    return _by_table(_living_gateways(tx, vpc_id))
+
+
+def _living_gateways(tx: ReadTransaction, vpc_id: VpcId) -> Sequence[tuple[Endpoint, WayOut]]:
+    """Return the gateway endpoints of a VPC that are to stay, accepted or not, with where each leads."""
+    found: list[tuple[Endpoint, WayOut]] = []
+    for endpoint in tx.gateway_endpoints(vpc_id):
+        service = None if endpoint.delete_requested_at is not None else tx.service(endpoint.service_id)
+        if service is not None and service.delete_requested_at is None and isinstance(service.backend, WayOut):
+            found.append((endpoint, service.backend))
     return found
 
 
-def living_gateways(tx: ReadTransaction, vpc_id: VpcId) -> Sequence[tuple[Endpoint, WayOut]]:
-    """Return the gateway endpoints of a VPC that are accepted, with where each leads."""
-    found: list[tuple[Endpoint, WayOut]] = []
-    for endpoint in tx.gateway_endpoints(vpc_id):
-        if endpoint.admission is not Admission.ACCEPTED or endpoint.delete_requested_at is not None:
-            continue
-        service = tx.service(endpoint.service_id)
-        if service is not None and service.delete_requested_at is None and isinstance(service.backend, WayOut):
-            found.append((endpoint, service.backend))
+def _by_table(gateways: Iterable[tuple[Endpoint, WayOut]]) -> Mapping[RouteTableId, Sequence[Route]]:
+    found: dict[RouteTableId, list[Route]] = {}
+    for endpoint, way_out in gateways:
+        for id_ in endpoint.route_table_ids:
+            found.setdefault(id_, []).extend(routes_of(endpoint.id, way_out))
     return found
 
 

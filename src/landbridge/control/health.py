@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Protocol
 
-from landbridge.control.endpoint_services import own_service
+from landbridge.control.endpoint_services import own_or_public_service
 from landbridge.control.endpoints import own_endpoint
 from landbridge.control.protocols import Clock, ReadTransaction, Store
 from landbridge.dataplane.health import (
@@ -33,7 +33,7 @@ from landbridge.dataplane.health import (
     server_ports,
     together,
 )
-from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
+from landbridge.domain.ids import EndpointId, PoolId, ProjectId, ServiceId
 from landbridge.domain.resources import Backend, EndpointService
 
 LANE_WIDTH = 256
@@ -121,8 +121,9 @@ class HealthChecks:
         interval_seconds: float = 10.0,
         is_on: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
+        pool_id: PoolId | None = None,
     ) -> None:
-        """Probe by `prober`; None: the data plane carries nothing that could be probed."""
+        """Probe a pool's backends by `prober`; None: the data plane carries nothing that could be probed."""
         self._store = store
         self._prober = prober
         self._clock = clock
@@ -130,6 +131,7 @@ class HealthChecks:
         self._chance = chance
         self._interval_seconds = interval_seconds
         self._is_on = is_on
+        self._pool_id = pool_id
         self._monotonic = monotonic
         self._revision = 0
         self._read_afresh_at = 0.0
@@ -142,13 +144,13 @@ class HealthChecks:
 
     # What is known
 
-    async def of_service(self, project_id: ProjectId, id_: ServiceId) -> ServiceHealth:
-        """Return the health of a project's own service, by port.
+    async def of_service(self, project_id: ProjectId, id_: ServiceId, *, sees_public: bool = False) -> ServiceHealth:
+        """Return the health of a project's own service, by port; for whoever `sees_public`, of a public one too.
 
         Raises:
             ServiceNotFound: unknown, or of another project.
         """
-        service = await self._store.read(lambda tx: own_service(tx, project_id, id_))
+        service = await self._store.read(lambda tx: own_or_public_service(tx, project_id, id_, sees_public=sees_public))
         return self._health_of(service)
 
     async def of_endpoint(self, project_id: ProjectId, id_: EndpointId) -> Health:
@@ -237,7 +239,7 @@ class HealthChecks:
         revision, unready = 0 if is_afresh else self._revision, list(self._unready)
 
         def read(tx: ReadTransaction) -> tuple[int, dict[ServiceId, EndpointService]]:
-            changes = tx.changes_since(revision)
+            changes = tx.changes_since(revision, self._pool_id)
             found = {service.id: service for service in changes.services}
             return changes.revision, dict(tx.services_by_id(unready)) | found
 

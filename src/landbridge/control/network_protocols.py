@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from landbridge.dataplane.fabric import Host
-from landbridge.domain.ids import NicId, ProjectId, RouteTableId, SubnetId, VpcId
+from landbridge.domain.ids import NicId, PoolId, ProjectId, RouteTableId, SubnetId, VpcId
 from landbridge.domain.resources import Nic, RouteTable, Subnet, Vpc
 
 
@@ -108,8 +108,8 @@ class NetworkWriting(NetworkReading, Protocol):
         """Free what `forget_nic` has kept; for a start, when nothing of theirs is wired any more."""
         ...
 
-    def claim_edge_addresses(self, addresses: Mapping[SubnetId, IPv4Address]) -> None:
-        """Reserve the addresses that edges have in attached subnets, and free all others that edges had.
+    def claim_edge_addresses(self, pool_id: PoolId, addresses: Mapping[SubnetId, IPv4Address]) -> None:
+        """Reserve the addresses that a pool's edges have in attached subnets, and free all others that they had.
 
         Raises:
             AddressTaken: an endpoint or a NIC has one; the message names it.

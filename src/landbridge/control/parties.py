@@ -10,7 +10,7 @@ from typing import NamedTuple
 from landbridge.control.protocols import Store
 from landbridge.control.queries import Changes
 from landbridge.dataplane.flows import Parties, TrafficKey
-from landbridge.domain.ids import EndpointId, ServiceId
+from landbridge.domain.ids import EndpointId, PoolId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService
 
 MOST = 100_000
@@ -41,10 +41,10 @@ class PartiesBook:
         """Return whose connections these are; None: unknown, or not known yet."""
         return self._known.get(key)
 
-    async def refresh(self, store: Store) -> None:
-        """Take in what has changed in the database since the last time."""
+    async def refresh(self, store: Store, pool_id: PoolId) -> None:
+        """Take in what has changed in a pool since the last time: another pool has the same transit addresses."""
         since = self._revision
-        changes = await store.read(lambda tx: tx.changes_since(since))
+        changes = await store.read(lambda tx: tx.changes_since(since, pool_id))
         self.update(changes)
 
     def update(self, changes: Changes) -> None:

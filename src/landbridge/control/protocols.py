@@ -19,6 +19,7 @@ from landbridge.control.accounts import (
     User,
     UserRecord,
 )
+from landbridge.control.audit import AuditQuery, AuditRecord
 from landbridge.control.network_protocols import NetworkReading, NetworkWriting
 from landbridge.control.queries import (
     Changes,
@@ -28,6 +29,7 @@ from landbridge.control.queries import (
     PublicServiceQuery,
     ServiceQuery,
 )
+from landbridge.dataplane.pools import Pool
 from landbridge.domain.ids import (
     EndpointId,
     NicId,
@@ -125,12 +127,12 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return the gateway endpoints of a VPC, deleting ones included, the oldest first."""
         ...
 
-    def endpoints_due(self, now: datetime) -> Sequence[Endpoint]:
-        """Return the endpoints of which something was to be cut by now, and the data plane has not confirmed it."""
+    def endpoints_due(self, now: datetime, pool_id: PoolId) -> Sequence[Endpoint]:
+        """Return a pool's endpoints of which something was to be cut by now, and which is not confirmed."""
         ...
 
-    def next_cut_after(self, now: datetime) -> datetime | None:
-        """Return the next moment at which something is to be cut of an endpoint; None: there is none."""
+    def next_cut_after(self, now: datetime, pool_id: PoolId) -> datetime | None:
+        """Return the next moment at which something is to be cut of a pool's endpoint; None: there is none."""
         ...
 
     def ending_endpoints(self, service_id: ServiceId, limit: int) -> tuple[Sequence[Endpoint], int]:
@@ -141,8 +143,8 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return the services of a VPC that have former backends, deleting ones included."""
         ...
 
-    def services_that_left_targets(self) -> Collection[ServiceId]:
-        """Return which services have left places that the data plane has not let go of."""
+    def services_that_left_targets(self, pool_id: PoolId) -> Collection[ServiceId]:
+        """Return which of a pool's services have left places that the data plane has not let go of."""
         ...
 
     def endpoints_by_id(self, ids: Collection[EndpointId]) -> Mapping[EndpointId, Endpoint]:
@@ -178,8 +180,24 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return those permission entries that the service has."""
         ...
 
-    def changes_since(self, revision: int) -> Changes:
-        """Return the rows whose intent changed after `revision`; 0 returns everything."""
+    def changes_since(self, revision: int, pool_id: PoolId | None = None) -> Changes:
+        """Return the rows of a pool, or of all, whose intent changed after `revision`; 0 returns everything."""
+        ...
+
+    def pools(self) -> Sequence[Pool]:
+        """Return all pools, by name."""
+        ...
+
+    def pool_of_vpc(self, vpc_id: VpcId) -> PoolId | None:
+        """Return the pool in which a VPC has services, deleting ones included; None: it has none."""
+        ...
+
+    def transit_addresses_in_use(self) -> Mapping[PoolId, int]:
+        """Return how many transit addresses of each pool have an owner; 0 may be absent."""
+        ...
+
+    def audit_records(self, query: AuditQuery) -> Sequence[AuditRecord]:
+        """Return the newest records of the audit log that fit, `query.limit` at most, the newest first."""
         ...
 
     def vpc(self, id_: VpcId) -> Vpc | None:
@@ -336,6 +354,10 @@ class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
 
     def release_left_targets(self, service: EndpointService) -> None:
         """Free the transit addresses of places that a service has left, unless it moved on or others are there."""
+        ...
+
+    def put_pool(self, pool: Pool) -> None:
+        """Store a pool, or replace what is known of it. Its epoch stays."""
         ...
 
     def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:

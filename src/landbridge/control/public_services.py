@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from landbridge.control.pools import pool_for
 from landbridge.control.protocols import ReadTransaction, WriteTransaction
 from landbridge.domain.errors import NetworksConflict, OperatorError, PortsConflict, PublicNameTaken
 from landbridge.domain.gateways import overlap
-from landbridge.domain.ids import DomainId, PoolId, ProjectId, ServiceId, VpcId
+from landbridge.domain.ids import DomainId, ProjectId, ServiceId, VpcId
 from landbridge.domain.resources import (
     Backend,
     EndpointService,
@@ -43,7 +44,7 @@ class PublicOffer:
     """A gateway service has none."""
 
 
-def publish(tx: WriteTransaction, offers: Sequence[PublicOffer], pool_id: PoolId, now: datetime) -> None:
+def publish(tx: WriteTransaction, offers: Sequence[PublicOffer], now: datetime) -> None:
     """Make the lab file's public services be these.
 
     Raises:
@@ -60,7 +61,7 @@ def publish(tx: WriteTransaction, offers: Sequence[PublicOffer], pool_id: PoolId
     for offer in offers:
         try:
             _check_is_free(tx, offer)
-            _bring_about(tx, offer, present.get(offer.id), pool_id, now)
+            _bring_about(tx, offer, present.get(offer.id), now)
         except (PortsConflict, PublicNameTaken, NetworksConflict) as error:
             raise OperatorError(f"public service {offer.name} cannot be published: {error.message}") from error
 
@@ -109,10 +110,9 @@ def _end(tx: WriteTransaction, service: EndpointService, now: datetime) -> None:
     tx.update_service(replace(service, delete_requested_at=now, updated_at=now, generation=service.generation + 1))
 
 
-def _bring_about(
-    tx: WriteTransaction, offer: PublicOffer, present: EndpointService | None, pool_id: PoolId, now: datetime
-) -> None:
+def _bring_about(tx: WriteTransaction, offer: PublicOffer, present: EndpointService | None, now: datetime) -> None:
     place: Backend | WayOut
+    pool_id = pool_for(tx, offer.vpc_id) if present is None else present.pool_id
     if isinstance(offer.place, WayOut):
         place = offer.place
     else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from landbridge.control.backends import FoundBackend, find_backend
 from landbridge.control.endpoint_services import ListedService
+from landbridge.control.pools import pool_for
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.public_services import check_name_is_free, check_networks_are_free
 from landbridge.control.queries import PublicServiceQuery
@@ -25,7 +26,7 @@ from landbridge.domain.errors import (
     VpcNotFound,
 )
 from landbridge.domain.gateways import check_networks
-from landbridge.domain.ids import IdSource, NicId, PoolId, ServiceId, SubnetId
+from landbridge.domain.ids import IdSource, NicId, ServiceId, SubnetId
 from landbridge.domain.naming import NAME_LIMIT, is_public_name, is_public_owner
 from landbridge.domain.resources import (
     Backend,
@@ -67,15 +68,12 @@ class NewPublicService:
 class PublicServices:
     """The operator's use cases of public services."""
 
-    def __init__(
-        self, store: Store, directory: Directory, clock: Clock, ids: IdSource, wakeups: Wakeups, pool_id: PoolId
-    ) -> None:
+    def __init__(self, store: Store, directory: Directory, clock: Clock, ids: IdSource, wakeups: Wakeups) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
         self._ids = ids
         self._wakeups = wakeups
-        self._pool_id = pool_id
 
     async def create(self, caller: Caller, wish: NewPublicService) -> EndpointService:
         """Publish a service. It belongs to the caller's project, wherever its backend or its way out is.
@@ -106,7 +104,7 @@ class PublicServices:
                 id=service_id,
                 project_id=caller.project_id,
                 domain_id=caller.domain_id,
-                pool_id=self._pool_id,
+                pool_id=pool_for(tx, subnet.vpc_id),
                 name=wish.name,
                 vpc_id=subnet.vpc_id,
                 backend=place,
@@ -185,7 +183,7 @@ class PublicServices:
     def _claimed_backend(self, found: FoundBackend) -> Callable[[WriteTransaction], Backend]:
         def claim(tx: WriteTransaction) -> Backend:
             self._directory.recheck(tx, found.nic.vpc_id, nic_ids=found.nic_ids)
-            return found.at(tx.claim_target_address(self._pool_id, found.nic.vpc_id, found.address))
+            return found.at(tx.claim_target_address(pool_for(tx, found.nic.vpc_id), found.nic.vpc_id, found.address))
 
         return claim
 

@@ -34,13 +34,14 @@ from landbridge.dataplane.driver import Driver, DriverError
 from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, Wired, WiredId
 from landbridge.dataplane.plan import Ensure, Plan, diff
 from landbridge.domain.draining import is_cut_due, next_cut_at
+from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import Endpoint, EndpointService
 
 T = TypeVar("T")
 
 UNASKED_REMOVALS_ALLOWED = 10
 """A sweep may always take this many unknown things away."""
-UNASKED_SHARE_ALLOWED = 0.3
+UNASKED_SHARE_ALLOWED = 0.2
 """Beyond that, at most this share of what is wired."""
 
 
@@ -103,6 +104,7 @@ class Reconciler:
         self,
         store: Store,
         driver: Driver,
+        pool_id: PoolId,
         clock: Clock,
         wakeups: Wakeups,
         settlements: Settlements,
@@ -110,13 +112,14 @@ class Reconciler:
         driver_thread: Executor,
         chance: Callable[[], float],
         sweep_interval_seconds: float = 300.0,
-        accept_removals: bool = False,
+        confirm_removals: bool = False,
         bridged: Callable[[], Bridged] = lambda: NO_BRIDGES,
         connection_limit: int = CONNECTIONS_PER_ENDPOINT,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._driver = driver
+        self._pool_id = pool_id
         self._clock = clock
         self._wakeups = wakeups
         self._settlements = settlements
@@ -124,7 +127,7 @@ class Reconciler:
         self._driver_thread = driver_thread
         self._chance = chance
         self._sweep_interval_seconds = sweep_interval_seconds
-        self._accept_removals = accept_removals
+        self._confirm_removals = confirm_removals
         self._bridged = bridged
         self._connection_limit = connection_limit
         self._monotonic = monotonic
@@ -178,7 +181,9 @@ class Reconciler:
         due = [id_ for id_, retry in self._retries.items() if retry.due_at <= started]
         bridged, terms, waiting = self._bridged(), self._terms(), self._retries.keys() - set(due)
         scope = await self._store.read(
-            lambda tx: read_scope(tx, self._revision, due, bridged=bridged, terms=terms, backing_off=waiting)
+            lambda tx: read_scope(
+                tx, self._pool_id, self._revision, due, bridged=bridged, terms=terms, backing_off=waiting
+            )
         )
         compiled = compile_scope(scope, self._driver.capabilities)
         vanished = set(due) - compiled.keys()
@@ -203,13 +208,15 @@ class Reconciler:
         # Before anything is read: who asks for a look meanwhile wants another one.
         self._must_sweep = False
         bridged, terms = self._bridged(), self._terms()
-        scope = await self._store.read(lambda tx: read_scope(tx, 0, (), everything=True, bridged=bridged, terms=terms))
+        scope = await self._store.read(
+            lambda tx: read_scope(tx, self._pool_id, 0, (), everything=True, bridged=bridged, terms=terms)
+        )
         compiled = compile_scope(scope, self._driver.capabilities)
         desired = wanted(compiled)
         expected = [wired for wired in desired.values() if wired is not None]
         observed = await self._in_driver_thread(lambda: self._driver.survey(expected))
         plan = Plan(diff(desired, observed).steps, is_sweep=True)
-        held = 0 if self._accept_removals else removes_too_much(plan, desired.keys(), len(observed))
+        held = 0 if self._confirm_removals else removes_too_much(plan, desired.keys(), len(observed))
         self._observer.sweep_held(held, len(observed))
         if held:
             # What tenants asked to be removed goes all the same: the outcomes below say that it is gone.
@@ -220,7 +227,7 @@ class Reconciler:
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
         await self._write_back(outcomes(scope, compiled, errors), terms.now)
         self._revision, self._next_cut_at = max(self._revision, scope.revision), scope.next_cut_at
-        self._accept_removals = False
+        self._confirm_removals = False
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
 
     async def _write_back(self, results: Collection[Outcome], compiled_at: datetime) -> None:
@@ -259,10 +266,10 @@ def _asked_at(row: EndpointService | Endpoint, now: datetime) -> datetime:
 
 
 def plan_everything(
-    tx: ReadTransaction, driver: Driver, bridged: Bridged = NO_BRIDGES, terms: Terms = USUAL_TERMS
+    tx: ReadTransaction, driver: Driver, pool_id: PoolId, bridged: Bridged = NO_BRIDGES, terms: Terms = USUAL_TERMS
 ) -> Plan:
     """Return what a sweep would do now, without doing it (`landbridge plan`)."""
-    scope = read_scope(tx, 0, (), everything=True, bridged=bridged, terms=terms)
+    scope = read_scope(tx, pool_id, 0, (), everything=True, bridged=bridged, terms=terms)
     desired = wanted(compile_scope(scope, driver.capabilities))
     observed = driver.survey([wired for wired in desired.values() if wired is not None])
     return Plan(diff(desired, observed).steps, is_sweep=True)

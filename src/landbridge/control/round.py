@@ -17,7 +17,7 @@ from landbridge.dataplane.driver import Capabilities, DriverError, Retry
 from landbridge.dataplane.model import Attachment, Wired, WiredId
 from landbridge.domain.draining import after_the_cut, is_cut_due
 from landbridge.domain.errors import DataPlaneFailure
-from landbridge.domain.ids import EndpointId, ServiceId, SubnetId
+from landbridge.domain.ids import EndpointId, PoolId, ServiceId, SubnetId
 from landbridge.domain.resources import Backend, Endpoint, EndpointService, Failure, WayOut
 
 
@@ -58,6 +58,7 @@ class Outcome:
 
 def read_scope(
     tx: ReadTransaction,
+    pool_id: PoolId,
     revision: int,
     retry_ids: Collection[WiredId],
     everything: bool = False,
@@ -65,18 +66,18 @@ def read_scope(
     terms: Terms = USUAL_TERMS,
     backing_off: Collection[WiredId] = (),
 ) -> Scope:
-    """Read what changed after `revision`, the rows that are due for another try, and those due to be cut.
+    """Read what changed in a pool after `revision`, the rows that are due for another try, and those due to be cut.
 
     The endpoints of a changed service come along: its ports and its life are theirs too. `bridged` are the subnets
     that existing bridges carry, `backing_off` what is left alone although its deadline has passed.
     """
-    changes = tx.changes_since(0 if everything else revision)
+    changes = tx.changes_since(0 if everything else revision, pool_id)
     services = {service.id: service for service in changes.services}
     endpoints = {endpoint.id: endpoint for endpoint in changes.endpoints}
     if retry_ids:
         services |= tx.services_by_id([ServiceId(id_) for id_ in retry_ids])
         endpoints |= tx.endpoints_by_id([EndpointId(id_) for id_ in retry_ids])
-    endpoints |= {due.id: due for due in tx.endpoints_due(terms.now) if due.id not in backing_off}
+    endpoints |= {due.id: due for due in tx.endpoints_due(terms.now, pool_id) if due.id not in backing_off}
     if not everything and services:
         endpoints |= {endpoint.id: endpoint for endpoint in tx.endpoints_of_services(list(services))}
     missing = {endpoint.service_id for endpoint in endpoints.values()} - services.keys()
@@ -95,8 +96,8 @@ def read_scope(
         attachments,
         entries,
         terms,
-        tx.next_cut_after(terms.now),
-        tx.services_that_left_targets(),
+        tx.next_cut_after(terms.now, pool_id),
+        tx.services_that_left_targets(pool_id),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
 from landbridge.control.gateway_following import FollowingGateways
-from landbridge.control.gateways import routes_by_table
+from landbridge.control.gateways import kept_routes, routes_by_table
 from landbridge.control.network_rules import (
     NetworkPage,
     named,
@@ -330,13 +330,14 @@ def _refuse_endpoint_routes(tx: ReadTransaction, table: RouteTable, changes: Rou
             raise RouteOfEndpoint(
                 f"the route to {text} is gateway endpoint {owner}'s: change the endpoint's route tables, or delete it"
             )
+    kept = kept_routes(tx, table.vpc_id).get(table.id, ()) if changes.added else ()
     for wish in changes.added:
         destination = check_range(wish.destination, InvalidRouteTable, _EXAMPLE)
-        for route in endpoint_routes:
+        for route in kept:
             if destination.subnet_of(route.destination):
                 raise RouteOfEndpoint(
-                    f"packets to {destination} leave by gateway endpoint {route.next_hop}, which leads to "
-                    f"{route.destination} from here: leave the route out, or change the endpoint's route tables"
+                    f"packets to {destination} leave by gateway endpoint {route.next_hop} while it is accepted, as it "
+                    f"leads to {route.destination} from here: leave the route out, or change the endpoint's tables"
                 )
 
 

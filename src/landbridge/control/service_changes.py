@@ -13,10 +13,10 @@ from typing import TypeVar
 from landbridge.control.backends import FoundBackend, find_backend
 from landbridge.control.endpoint_services import ListedService, own_service_to_change
 from landbridge.control.endpoints import CUT_SECONDS, CutWatch
+from landbridge.control.pools import check_is_carried
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.settlements import Settlements, Wakeups
-from landbridge.dataplane.driver import Capabilities
-from landbridge.domain.errors import BackendNotChangeable, NotCarried, ServiceNotChangeable
+from landbridge.domain.errors import BackendNotChangeable, ServiceNotChangeable
 from landbridge.domain.ids import NicId, ProjectId, ServiceId
 from landbridge.domain.lifecycle import ServiceStatus, service_status
 from landbridge.domain.moving import moved
@@ -52,7 +52,6 @@ class ServiceChanges:
         wakeups: Wakeups,
         settlements: Settlements,
         watch: CutWatch,
-        capabilities: Capabilities,
         region: str,
     ) -> None:
         self._store = store
@@ -61,7 +60,6 @@ class ServiceChanges:
         self._wakeups = wakeups
         self._settlements = settlements
         self._watch = watch
-        self._capabilities = capabilities
         self._region = region
 
     async def modify(self, project_id: ProjectId, id_: ServiceId, change: ServiceChange) -> ListedService:
@@ -77,6 +75,9 @@ class ServiceChanges:
 
         def work(tx: WriteTransaction) -> tuple[EndpointService, EndpointService]:
             before = _changeable_service(tx, project_id, id_)
+            if change.tcp_proxy is not None:
+                # A new service would fail; one that serves must not be made to.
+                check_is_carried(tx, before.pool_id, change.tcp_proxy)
             after = self._with_backend(tx, self._changed(before, change), found)
             if after == before:
                 return before, before
@@ -102,10 +103,6 @@ class ServiceChanges:
         return await self._store.read(lambda tx: _listed(tx, after))
 
     def _checked(self, change: ServiceChange) -> ServiceChange:
-        refusal = None if change.tcp_proxy is None else self._capabilities.refusal(change.tcp_proxy)
-        if refusal is not None:
-            # A new service would fail; one that serves must not be made to.
-            raise NotCarried(refusal)
         return replace(
             change,
             ports=None if change.ports is None else check_ports(change.ports),

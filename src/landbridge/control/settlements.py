@@ -1,12 +1,13 @@
 """Let a use case wait until the data plane has followed.
 
 `Wakeups` tells the loop that something was written; `Settlements` tells a waiting use case how far a resource has
-come. Both are hints within one process: losing one costs time, never truth.
+come. Both are hints: losing one costs time, never truth. Where the loop is in another process, `on_ring` and
+`on_settled` carry them there.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from landbridge.dataplane.model import WiredId
@@ -15,11 +16,17 @@ from landbridge.dataplane.model import WiredId
 class Wakeups:
     """A bell that the use cases ring after each commit. Rings while nobody listens are remembered as one."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_ring: Callable[[], None] = lambda: None) -> None:
         self._bell = asyncio.Event()
+        self._on_ring = on_ring
 
     def ring(self) -> None:
         """Say that intent was written."""
+        self._bell.set()
+        self._on_ring()
+
+    def hear(self) -> None:
+        """Take over that another process has written intent."""
         self._bell.set()
 
     async def wait(self, timeout_seconds: float | None) -> bool:
@@ -60,7 +67,8 @@ class Waiter:
 class Settlements:
     """Who waits for which endpoint or service."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_settled: Callable[[WiredId, int], None] = lambda _id, _generation: None) -> None:
+        self._on_settled = on_settled
         self._waiters: defaultdict[WiredId, set[Waiter]] = defaultdict(set)
 
     @contextmanager
@@ -77,5 +85,10 @@ class Settlements:
 
     def settle(self, id_: WiredId, generation: int) -> None:
         """Tell everybody who waits for the endpoint or service."""
+        self.hear(id_, generation)
+        self._on_settled(id_, generation)
+
+    def hear(self, id_: WiredId, generation: int) -> None:
+        """Take over how far another process has brought the endpoint or service."""
         for waiter in self._waiters.get(id_, ()):
             waiter.tell(generation)

@@ -179,7 +179,9 @@ class Tracing:
         endpoint, viewer = _endpoint(tx, project_id, id_, sees_all=sees_all)
         if viewer is Viewer.PROVIDER and wish.client is not None:
             raise InvalidParameter("leave from out: a consumer's clients are not its provider's business")
-        scope = read_scope(tx, _NOTHING_CHANGED_SINCE, [endpoint.id], bridged=self._bridged(), terms=self._terms())
+        scope = read_scope(
+            tx, endpoint.pool_id, _NOTHING_CHANGED_SINCE, [endpoint.id], bridged=self._bridged(), terms=self._terms()
+        )
         # Only now, or all other endpoints of the service would come along.
         scope = replace(scope, services=scope.providers)
         compiled = compile_scope(scope, self._capabilities)

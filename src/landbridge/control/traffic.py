@@ -13,7 +13,7 @@ from heapq import nsmallest
 from ipaddress import IPv4Address
 from typing import NamedTuple, TypeVar
 
-from landbridge.control.endpoint_services import own_service
+from landbridge.control.endpoint_services import own_or_public_service, own_service
 from landbridge.control.endpoints import own_endpoint
 from landbridge.control.protocols import Clock, ReadTransaction, Store
 from landbridge.control.proxied import ProxiedConnections
@@ -156,14 +156,20 @@ class Traffic:
         page = await self._traffic([endpoint], [endpoint], service)
         return page.endpoints[0], page.measured_at
 
-    async def of_service(self, project_id: ProjectId, id_: ServiceId, limit: int, marker: str | None) -> TrafficPage:
+    async def of_service(
+        self, project_id: ProjectId, id_: ServiceId, limit: int, marker: str | None, *, sees_public: bool = False
+    ) -> TrafficPage:
         """Return the traffic of a project's service, with one page of its endpoints in the order of their ids.
+
+        Whoever `sees_public` may ask about a public service, too.
 
         Raises:
             ServiceNotFound: unknown, or of another project.
             TrafficUnavailable: the data plane cannot be asked.
         """
-        service, endpoints = await self._store.read(lambda tx: _service_and_endpoints(tx, project_id, id_))
+        service, endpoints = await self._store.read(
+            lambda tx: _service_and_endpoints(tx, project_id, id_, sees_public=sees_public)
+        )
         following = sorted((one for one in endpoints if marker is None or one.id > marker), key=lambda one: one.id)
         page = await self._traffic(endpoints, following[:limit], service)
         if len(following) <= limit or not page.endpoints:
@@ -197,16 +203,20 @@ class Traffic:
         return await self._page({keys.client_side: endpoint}, as_seen, limit, _place(marker))
 
     async def connections_of_service(
-        self, project_id: ProjectId, id_: ServiceId, limit: int, marker: str | None
+        self, project_id: ProjectId, id_: ServiceId, limit: int, marker: str | None, *, sees_public: bool = False
     ) -> ConnectionPage:
         """Return one page of the live connections of a project's service, as its provider sees them.
+
+        Whoever `sees_public` may ask about a public service, too.
 
         Raises:
             ServiceNotFound: unknown, or of another project.
             InvalidParameter: the marker is none that a page ended with.
             TrafficUnavailable: the data plane cannot be asked.
         """
-        service, endpoints = await self._store.read(lambda tx: _service_and_endpoints(tx, project_id, id_))
+        service, endpoints = await self._store.read(
+            lambda tx: _service_and_endpoints(tx, project_id, id_, sees_public=sees_public)
+        )
         by_key = {self._keys(one, service).backend_side: one for one in endpoints}
         return await self._page(
             by_key, lambda endpoint, one: self._as_backend_sees(endpoint, one, service), limit, _place(marker)
@@ -347,9 +357,9 @@ def _endpoint_and_service(
 
 
 def _service_and_endpoints(
-    tx: ReadTransaction, project_id: ProjectId, id_: ServiceId
+    tx: ReadTransaction, project_id: ProjectId, id_: ServiceId, *, sees_public: bool
 ) -> tuple[EndpointService, Sequence[Endpoint]]:
-    service = own_service(tx, project_id, id_)
+    service = own_or_public_service(tx, project_id, id_, sees_public=sees_public)
     return service, tx.endpoints_of_services([id_])
 
 

@@ -43,6 +43,15 @@ class OpenConnections(NamedTuple):
     is_complete: bool
 
 
+class TrackedConnections(NamedTuple):
+    """How many entries the kernel's tables of connections have, one table for each edge."""
+
+    by_edge: Mapping[str, int]
+    """By the id of the edge's VPC; that of the proxy is `hub`."""
+    limit: int | None
+    """How many entries each may have; None: this machine does not say."""
+
+
 class TrafficSource(Protocol):
     """Where traffic can be seen. Calls block, and come from one thread at a time.
 
@@ -70,6 +79,10 @@ class TrafficSource(Protocol):
 
     def connections(self, keys: Collection[TrafficKey], seconds: float) -> Seen:
         """Return the open connections of these endpoints. Takes `seconds` at most. Raises TrafficUnavailable."""
+        ...
+
+    def tracked(self) -> TrackedConnections:
+        """Return how full the kernel's tables of connections are. Raises TrafficUnavailable."""
         ...
 
     def close(self) -> None:
@@ -104,6 +117,10 @@ class NoTraffic:
         """Return nothing."""
         del keys, seconds
         return Seen({}, is_complete=True)
+
+    def tracked(self) -> TrackedConnections:
+        """Return nothing."""
+        return TrackedConnections({}, None)
 
     def close(self) -> None:
         """Do nothing."""

@@ -34,6 +34,9 @@ EVERYBODY = IPv4Network("0.0.0.0/0")
 CONNECTIONS_PER_ENDPOINT = 3000
 """How many connections an endpoint may have open, unless the operator says otherwise (contract 9.11)."""
 
+PORTS_PER_ADDRESS = 64_512
+"""Source ports that an endpoint's one transit address has for each server port: 1024 to 65535."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bridge:

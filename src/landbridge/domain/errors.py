@@ -9,6 +9,8 @@ LandbridgeError
 │   ├── Forbidden             known, and not allowed
 │   ├── IdentityUnavailable   it cannot be known now who is asking
 │   ├── TrafficUnavailable    it cannot be known now what passes
+│   ├── DatabaseUnavailable   nothing can be known or changed now
+│   ├── NoPool                there is no data plane yet
 │   └── TooManyRequests       not now
 └── OperatorError             shown as "internal error" with a request id; logged in full
 
@@ -71,6 +73,18 @@ class TrafficUnavailable(UserError):
     """The data plane cannot tell about its traffic now."""
 
     slug = "traffic-unavailable"
+
+
+class DatabaseUnavailable(UserError):
+    """The database cannot be used now."""
+
+    slug = "database-unavailable"
+
+
+class NoPool(UserError):
+    """No data plane has ever been started, so no service can live anywhere."""
+
+    slug = "no-pool"
 
 
 class TooManyRequests(UserError):

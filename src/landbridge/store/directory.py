@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, dele
 from landbridge.control.network_protocols import NetworkUse
 from landbridge.domain.addressing import check_wanted_address, host_numbers
 from landbridge.domain.errors import AddressTaken, SubnetFull
-from landbridge.domain.ids import NicId, ProjectId, RouteTableId, SubnetId, VpcId
+from landbridge.domain.ids import NicId, PoolId, ProjectId, RouteTableId, SubnetId, VpcId
 from landbridge.domain.resources import Nic, Origin, RouteTable, Subnet, Vpc
 from landbridge.store.claims import subnet_ledger
 from landbridge.store.directory_rows import (
@@ -63,7 +63,9 @@ _SERVICES_IN_SUBNET = select(services.c.id).where(services.c.backend_subnet_id =
 _ENDPOINTS_IN_SUBNET = select(endpoints.c.id).where(endpoints.c.subnet_id == _this_id)
 _SERVICES_ON_NIC = select(services.c.id).where((services.c.nic_id == _this_id) | (services.c.vip_nic_id == _this_id))
 _EDGE = "edge"
-_EDGE_ADDRESSES = select(subnet_addresses).where(subnet_addresses.c.owner_kind == _EDGE)
+_EDGE_ADDRESSES = select(subnet_addresses).where(
+    subnet_addresses.c.owner_kind == _EDGE, subnet_addresses.c.owner_id == bindparam("pool_id")
+)
 _ADDRESS_OWNER = select(subnet_addresses.c.owner_kind, subnet_addresses.c.owner_id).where(
     subnet_addresses.c.subnet_id == _this_id, subnet_addresses.c.address == bindparam("address")
 )
@@ -259,18 +261,18 @@ class DirectoryWriting(DirectoryReading):
         for subnet_id, address, owner in self._connection.execute(_ORPHANS).all():
             subnet_ledger.free(self._connection, subnet_id, address, "nic", owner)
 
-    def claim_edge_addresses(self, addresses: Mapping[SubnetId, IPv4Address]) -> None:
-        """Reserve the addresses that edges have in attached subnets, and free all others that edges had.
+    def claim_edge_addresses(self, pool_id: PoolId, addresses: Mapping[SubnetId, IPv4Address]) -> None:
+        """Reserve the addresses that a pool's edges have in attached subnets, and free all others that they had.
 
         Raises:
             AddressTaken: an endpoint or a NIC has one; the message names it.
         """
-        for row in self._connection.execute(_EDGE_ADDRESSES).all():
+        for row in self._connection.execute(_EDGE_ADDRESSES, {"pool_id": pool_id}).all():
             if addresses.get(SubnetId(row.subnet_id)) != row.address:
-                subnet_ledger.free(self._connection, row.subnet_id, row.address, _EDGE, row.owner_id)
+                subnet_ledger.free(self._connection, row.subnet_id, row.address, _EDGE, pool_id)
         for subnet_id, address in addresses.items():
             try:
-                subnet_ledger.claim(self._connection, subnet_id, address, _EDGE, subnet_id)
+                subnet_ledger.claim(self._connection, subnet_id, address, _EDGE, pool_id)
             except AddressTaken as error:
                 owner = self._connection.execute(_ADDRESS_OWNER, {"id": subnet_id, "address": address}).one()
                 raise AddressTaken(

@@ -5,6 +5,7 @@ Nothing a caller types is a pattern: wildcards are escaped, and text that no sto
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from string import ascii_lowercase, ascii_uppercase
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, false, func, select
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 _LONGEST_FILTER = 4096
 """Characters. No filtered column holds more, and databases limit the length of patterns."""
+
+_TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 _CHUNK = 5000
 """How many ids go into one statement; databases limit the number of parameters."""
@@ -42,10 +45,11 @@ def _order(table: Table, page: Page) -> list[ColumnElement[object]]:
 
 
 def contains_ignoring_case(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """Return the condition that a column contains a text, in capitals or not."""
+    """Return the condition that a column contains a text, in capitals or not; only A to Z have others."""
     if len(text) > _LONGEST_FILTER or "\x00" in text:
         return false()
-    return column.icontains(text, autoescape=True)
+    # Ours are lowered here: the column follows the simple rules of our tables, a text those of the server's language.
+    return func.lower(column).contains(text.translate(_TO_LOWER), autoescape=True)
 
 
 def chunks(ids: Collection[T]) -> Iterator[list[T]]:

@@ -15,6 +15,15 @@ def configuration() -> Config:
 
 def upgrade_to_head(connection: Connection) -> None:
     """Run all missing migrations in the connection's transaction."""
+    _upgrade(connection, "head")
+
+
+def upgrade_by_one(connection: Connection) -> None:
+    """Run the next missing migration in the connection's transaction."""
+    _upgrade(connection, "+1")
+
+
+def _upgrade(connection: Connection, target: str) -> None:
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, target)

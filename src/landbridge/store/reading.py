@@ -18,13 +18,15 @@ from landbridge.control.queries import (
     ServiceQuery,
 )
 from landbridge.domain.addressing import MARKERS
-from landbridge.domain.ids import EndpointId, PermissionId, ProjectId, ServiceId, VpcId
+from landbridge.domain.ids import EndpointId, PermissionId, PoolId, ProjectId, ServiceId, VpcId
 from landbridge.domain.resources import Endpoint, EndpointService, Permission
 from landbridge.domain.tagging import ResourceType, TaggedResource
+from landbridge.store.audit import AuditReading
 from landbridge.store.counting import REVISION, counter_value
 from landbridge.store.directory import DirectoryReading
 from landbridge.store.identity import IdentityReading
 from landbridge.store.listing import chunks, contains_ignoring_case, page_of
+from landbridge.store.pools import PoolReading
 from landbridge.store.quotas import QuotaReading
 from landbridge.store.rows import endpoint_from_row, permission_from_row, service_from_row
 from landbridge.store.status import counts_as_connected, endpoint_status, service_status
@@ -50,8 +52,14 @@ _GATEWAY_ENDPOINTS = (
     .where(endpoints.c.subnet_id.is_(None), endpoints.c.vpc_id == bindparam("vpc_id"))
     .order_by(endpoints.c.created_at, endpoints.c.id)
 )
-_ENDPOINTS_DUE = select(endpoints).where(endpoints.c.next_cut_at <= bindparam("now")).order_by(endpoints.c.id)
-_NEXT_CUT = select(func.min(endpoints.c.next_cut_at)).where(endpoints.c.next_cut_at > bindparam("now"))
+_ENDPOINTS_DUE = (
+    select(endpoints)
+    .where(endpoints.c.next_cut_at <= bindparam("now"), endpoints.c.pool_id == bindparam("pool_id"))
+    .order_by(endpoints.c.id)
+)
+_NEXT_CUT = select(func.min(endpoints.c.next_cut_at)).where(
+    endpoints.c.next_cut_at > bindparam("now"), endpoints.c.pool_id == bindparam("pool_id")
+)
 _ENDING = (
     select(endpoints)
     .where(endpoints.c.service_id == bindparam("service_id"), still_open)
@@ -63,10 +71,12 @@ _ENDING_COUNT = (
 _MOVED_IN_VPC = select(services).where(
     services.c.vpc_id == bindparam("vpc_id"), services.c.former_backends.is_not(None)
 )
-_THAT_LEFT_TARGETS = select(left_targets.c.service_id).distinct()
+_THAT_LEFT_TARGETS = select(left_targets.c.service_id).where(left_targets.c.pool_id == bindparam("pool_id")).distinct()
 _ENDPOINTS_SINCE = (
     select(endpoints).where(endpoints.c.revision > bindparam("revision")).order_by(endpoints.c.revision, endpoints.c.id)
 )
+_SERVICES_OF_POOL_SINCE = _SERVICES_SINCE.where(services.c.pool_id == bindparam("pool_id"))
+_ENDPOINTS_OF_POOL_SINCE = _ENDPOINTS_SINCE.where(endpoints.c.pool_id == bindparam("pool_id"))
 _CONNECTION_COUNTS = (
     select(endpoints.c.service_id, func.count())
     .where(endpoints.c.service_id.in_(bindparam("ids", expanding=True)), counts_as_connected)
@@ -91,7 +101,7 @@ _ALL_PERMISSIONS = (
 )
 
 
-class Reading(DirectoryReading, IdentityReading, QuotaReading):
+class Reading(AuditReading, DirectoryReading, IdentityReading, PoolReading, QuotaReading):
     """One consistent look at the database (`control.protocols.ReadTransaction`)."""
 
     def __init__(self, connection: Connection) -> None:
@@ -217,13 +227,14 @@ class Reading(DirectoryReading, IdentityReading, QuotaReading):
         """Return the gateway endpoints of a VPC, deleting ones included, the oldest first."""
         return [endpoint_from_row(row) for row in self._connection.execute(_GATEWAY_ENDPOINTS, {"vpc_id": vpc_id})]
 
-    def endpoints_due(self, now: datetime) -> Sequence[Endpoint]:
-        """Return the endpoints of which something was to be cut by now, and the data plane has not confirmed it."""
-        return [endpoint_from_row(row) for row in self._connection.execute(_ENDPOINTS_DUE, {"now": now})]
+    def endpoints_due(self, now: datetime, pool_id: PoolId) -> Sequence[Endpoint]:
+        """Return a pool's endpoints of which something was to be cut by now, and which is not confirmed."""
+        rows = self._connection.execute(_ENDPOINTS_DUE, {"now": now, "pool_id": pool_id})
+        return [endpoint_from_row(row) for row in rows]
 
-    def next_cut_after(self, now: datetime) -> datetime | None:
-        """Return the next moment at which something is to be cut of an endpoint; None: there is none."""
-        return self._connection.execute(_NEXT_CUT, {"now": now}).scalar_one()
+    def next_cut_after(self, now: datetime, pool_id: PoolId) -> datetime | None:
+        """Return the next moment at which something is to be cut of a pool's endpoint; None: there is none."""
+        return self._connection.execute(_NEXT_CUT, {"now": now, "pool_id": pool_id}).scalar_one()
 
     def ending_endpoints(self, service_id: ServiceId, limit: int) -> tuple[Sequence[Endpoint], int]:
         """Return endpoints of which connections go on that may not be made any more, the oldest, and their number."""
@@ -235,9 +246,9 @@ class Reading(DirectoryReading, IdentityReading, QuotaReading):
         """Return the services of a VPC that have former backends, deleting ones included."""
         return [service_from_row(row) for row in self._connection.execute(_MOVED_IN_VPC, {"vpc_id": vpc_id})]
 
-    def services_that_left_targets(self) -> Collection[ServiceId]:
-        """Return which services have left places that the data plane has not let go of."""
-        return set(self._connection.execute(_THAT_LEFT_TARGETS).scalars())
+    def services_that_left_targets(self, pool_id: PoolId) -> Collection[ServiceId]:
+        """Return which of a pool's services have left places that the data plane has not let go of."""
+        return set(self._connection.execute(_THAT_LEFT_TARGETS, {"pool_id": pool_id}).scalars())
 
     def tagged_resources(self, project_id: ProjectId, kind: ResourceType) -> Sequence[TaggedResource]:
         """Return all living services or endpoints of a project, the newest first, with nothing but their tags."""
@@ -267,11 +278,19 @@ class Reading(DirectoryReading, IdentityReading, QuotaReading):
                 found[row.id] = permission_from_row(row)
         return found
 
-    def changes_since(self, revision: int) -> Changes:
-        """Return the rows whose intent changed after `revision`, in that order; 0 returns everything."""
-        since = {"revision": revision}
+    def changes_since(self, revision: int, pool_id: PoolId | None = None) -> Changes:
+        """Return the rows of a pool, or of all, whose intent changed after `revision`, in that order.
+
+        0 returns everything.
+        """
+        if pool_id is None:
+            statements, since = (_SERVICES_SINCE, _ENDPOINTS_SINCE), {"revision": revision}
+        else:
+            statements = (_SERVICES_OF_POOL_SINCE, _ENDPOINTS_OF_POOL_SINCE)
+            since = {"revision": revision, "pool_id": pool_id}
+        found_services, found_endpoints = (self._connection.execute(statement, since) for statement in statements)
         return Changes(
             revision=counter_value(self._connection, REVISION) or 0,
-            services=[service_from_row(row) for row in self._connection.execute(_SERVICES_SINCE, since)],
-            endpoints=[endpoint_from_row(row) for row in self._connection.execute(_ENDPOINTS_SINCE, since)],
+            services=[service_from_row(row) for row in found_services],
+            endpoints=[endpoint_from_row(row) for row in found_endpoints],
         )

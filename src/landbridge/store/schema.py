@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Strin
 from landbridge.domain.errors import OperatorError
 from landbridge.store.tables import metadata
 
-HEAD = "0006"
+HEAD = "0008"
 """The newest migration; a test compares it with the scripts."""
 
 # As Alembic makes it.
@@ -36,7 +36,8 @@ def schema_version(connection: Connection) -> str | None:
         return connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
     if names:
         raise OperatorError(
-            "the database holds something else than Landbridge's tables: choose another state directory"
+            "the database holds something else than Landbridge's tables: "
+            "choose another state directory, or another database"
         )
     return None
 
@@ -79,3 +80,8 @@ def create(connection: Connection) -> None:
 def migrate(connection: Connection) -> None:
     """Run all missing migrations in the connection's transaction."""
     import_module("landbridge.store.migrating").upgrade_to_head(connection)
+
+
+def migrate_once(connection: Connection) -> None:
+    """Run the next missing migration in the connection's transaction."""
+    import_module("landbridge.store.migrating").upgrade_by_one(connection)

@@ -6,12 +6,10 @@ lock in the state directory); a command may write beside it, since a writer take
 it, and nothing that a transaction reads is kept in memory for the next one.
 """
 
-import asyncio
 import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +20,13 @@ from sqlalchemy.exc import DBAPIError
 
 from landbridge.control.protocols import Clock, ReadTransaction, WriteTransaction
 from landbridge.domain.errors import OperatorError
-from landbridge.store.failures import as_operator_error
-from landbridge.store.reading import Reading
+from landbridge.store.failures import FileFailures, as_operator_error
+from landbridge.store.readers import READER_COUNT, Readers
 from landbridge.store.schema import HEAD, check_is_at_head, check_is_known, create, migrate, schema_version
 from landbridge.store.writer import GroupWriter
 
 T = TypeVar("T")
 
-_READER_COUNT = 4
 _BUSY_SECONDS = 5
 
 
@@ -44,11 +41,10 @@ class SystemClock:
 class SqliteStore:
     """The database in a file (`control.protocols.Store`)."""
 
-    def __init__(self, reading: Engine, writer: GroupWriter | None, engines: tuple[Engine, ...]) -> None:
-        self._reading = reading
+    def __init__(self, readers: Readers, writer: GroupWriter | None, engines: tuple[Engine, ...]) -> None:
+        self._readers = readers
         self._writer = writer
         self._engines = engines
-        self._readers = ThreadPoolExecutor(_READER_COUNT, thread_name_prefix="landbridge-reader")
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock | None = None, read_only: bool = False, has_server: bool = False) -> Self:
@@ -73,12 +69,12 @@ class SqliteStore:
             if isinstance(error, DBAPIError):
                 raise as_operator_error(error, path) from error
             raise
-        writer = None if writing is None else GroupWriter(writing, clock or SystemClock())
-        return cls(reading, writer, engines)
+        writer = None if writing is None else GroupWriter(writing, clock or SystemClock(), FileFailures())
+        return cls(Readers(reading, FileFailures()), writer, engines)
 
     async def read(self, look: Callable[[ReadTransaction], T]) -> T:
         """Run `look` in a read transaction and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._look, look)
+        return await self._readers.read(look)
 
     async def write(self, work: Callable[[WriteTransaction], T]) -> T:
         """Run `work` in a transaction; when this returns, what it wrote is on disk."""
@@ -90,7 +86,7 @@ class SqliteStore:
         """Finish what waits and close all connections. Closing twice is no error."""
         if self._writer is not None:
             self._writer.close()
-        self._readers.shutdown()
+        self._readers.close()
         for engine in self._engines:
             engine.dispose()
 
@@ -101,15 +97,6 @@ class SqliteStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def _look(self, look: Callable[[ReadTransaction], T]) -> T:
-        try:
-            with self._reading.connect() as connection:
-                return look(Reading(connection))
-        except DBAPIError as error:
-            raise as_operator_error(error) from error
-        except StopIteration as error:
-            raise RuntimeError("the look let a StopIteration escape, which no future can carry") from error
 
 
 def _make_private(path: Path) -> None:
@@ -142,7 +129,7 @@ def _engine(path: Path, *, may_write: bool) -> Engine:
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if may_write else "BEGIN")
 
-    pool_size = 1 if may_write else _READER_COUNT
+    pool_size = 1 if may_write else READER_COUNT
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=pool_size)
     event.listen(engine, "begin", begin)
     return engine

@@ -12,6 +12,7 @@ Endpoints have no foreign key to their service: they outlive it.
 """
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -24,10 +25,12 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    event,
     false,
     true,
 )
 
+from landbridge.store.append_only import append_only_statements
 from landbridge.store.types import Address, UtcDateTime
 
 metadata = MetaData(
@@ -85,6 +88,7 @@ services = Table(
     Index(None, "project_id", "created_at", "id"),
     Index(None, "project_id", "delete_requested_at", "public_owner"),
     Index(None, "pool_id", "vpc_id", "backend_address"),
+    Index(None, "vpc_id"),
     Index(None, "revision"),
 )
 Index(
@@ -232,6 +236,19 @@ left_targets = Table(
     sqlite_with_rowid=False,
 )
 """Backend addresses that a service has left, and that the data plane may still lead to."""
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("carries", JSON, nullable=False),
+    Column("refusals", JSON, nullable=False),
+    Column("agent", String, nullable=False),
+    Column("wires_networks", Boolean, nullable=False),
+)
+"""The epoch is raised by each agent that begins to lead a pool."""
 
 transit_addresses = Table(
     "transit_addresses",
@@ -387,3 +404,29 @@ access_keys = Table(
     Column("sealed_secret", LargeBinary, nullable=False),
     Index(None, "user_id"),
 )
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("actor_kind", String, nullable=False),
+    Column("actor", JSON, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("change", String, nullable=False),
+    Column("resource_kind", String, nullable=False),
+    Column("resource_id", String, nullable=False),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Index("ix_audit_log_project", "project_id", "recorded_at", "id"),
+    Index("ix_audit_log_resource", "resource_id", "recorded_at", "id"),
+    # Numbers of rows that an operator has taken out are not given again.
+    sqlite_autoincrement=True,
+)
+"""Rows are added and never changed: triggers forbid it, which only an operator can take away."""
+for _trigger in append_only_statements("sqlite"):
+    event.listen(audit_log, "after_create", DDL(_trigger).execute_if(dialect="sqlite"))
+for _trigger in append_only_statements("postgresql"):
+    event.listen(audit_log, "after_create", DDL(_trigger).execute_if(dialect="postgresql"))

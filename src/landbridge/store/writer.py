@@ -5,21 +5,25 @@ nobody hears of success before the commit that holds the work is on disk, and if
 hears so. A waiter that has gone away changes nothing for its neighbours.
 """
 
+import contextlib
 from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from landbridge.control.actors import Actor, current_actor
 from landbridge.control.protocols import Clock, WriteTransaction
 from landbridge.domain.errors import OperatorError
-from landbridge.store.failures import as_operator_error
-from landbridge.store.writing import Writing
+from landbridge.store.audit import add_records
+from landbridge.store.auditing import AuditedWriting
+from landbridge.store.failures import Failures
+from landbridge.store.rows import Values
 
 T = TypeVar("T")
 
@@ -31,6 +35,8 @@ class _Job:
     work: Callable[[WriteTransaction], Any]
     loop: AbstractEventLoop
     waiter: Future[Any]
+    actor: Actor
+    records: Sequence[Values] = ()
     result: Any = None
     error: BaseException | None = None
 
@@ -47,19 +53,22 @@ class _Job:
 class GroupWriter:
     """The thread that writes."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, failures: Failures) -> None:
         self._engine = engine
         self._clock = clock
+        self._failures = failures
         self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = Lock()
         self._closed = False
+        self._connection: Connection | None = None
+        """The thread's own."""
         self._thread = Thread(target=self._serve, name="landbridge-writer", daemon=True)
         self._thread.start()
 
     async def write(self, work: Callable[[WriteTransaction], T]) -> T:
         """Run `work` in the next group and return its result once that is on disk."""
         loop = get_running_loop()
-        job = _Job(work, loop, loop.create_future())
+        job = _Job(work, loop, loop.create_future(), current_actor())
         # Under the lock, so that no work comes to wait behind the end mark.
         with self._lock:
             if self._closed:
@@ -76,24 +85,19 @@ class GroupWriter:
         self._thread.join()
 
     def _serve(self) -> None:
-        connection: Connection | None = None
         is_open = True
         while is_open:
             group, is_open = self._next_group()
             if not group:
                 break
             try:
-                connection = connection or self._engine.connect()
-                self._commit(connection, group)
+                self._commit(self._begun(), group)
             except Exception as error:  # Whatever it is, waiters must hear of it and the thread must go on.
-                connection = _abandon(connection)
-                for job in group:
-                    if job.error is None:
-                        job.error = as_operator_error(error)
-                        job.error.__cause__ = error
+                self._abandon()
+                self._fail(group, error)
             _tell(group)
-        if connection is not None:
-            connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         """Wait for work and return all that is there, and whether more may come."""
@@ -109,17 +113,52 @@ class GroupWriter:
                 return group, True
         return group, False
 
+    def _begun(self) -> Connection:
+        """Return the connection that was kept, or a fresh one, in a new transaction."""
+        if self._connection is not None:
+            try:
+                self._connection.begin()
+            except DBAPIError as error:
+                # It may have died while nobody used it; nothing has been done yet.
+                if not error.connection_invalidated:
+                    raise
+                self._abandon()
+            else:
+                return self._connection
+        self._connection = self._engine.connect()
+        self._connection.begin()
+        return self._connection
+
+    def _abandon(self) -> None:
+        """Drop a connection whose state is unknown; the next group gets a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # A thread that ends here would leave all waiters waiting; what is dropped may fail as it likes.
+            with contextlib.suppress(SQLAlchemyError):
+                connection.invalidate()
+                connection.close()
+
     def _commit(self, connection: Connection, group: list[_Job]) -> None:
-        with connection.begin():
-            for job in group:
-                self._run(connection, job)
+        for job in group:
+            self._run(connection, job)
+        # Last, and together: each by itself would cost as much as a change does.
+        add_records(connection, [record for job in group if job.error is None for record in job.records])
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            raise _CommitFailed(error) from error
+        self._failures.answered()
 
     def _run(self, connection: Connection, job: _Job) -> None:
         savepoint = connection.begin_nested()
         try:
-            job.result = job.work(Writing(connection, self._clock))
+            transaction = AuditedWriting(connection, self._clock, job.actor)
+            job.result = job.work(transaction)
+            job.records = transaction.records()
         except BaseException as error:  # Whatever it is belongs to the caller, not to this thread.
-            job.error = _for_the_caller(error)
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise  # The neighbours' work went with the connection.
+            job.error = self._for_the_caller(error)
             try:
                 savepoint.rollback()
             except DBAPIError as lost:
@@ -131,23 +170,35 @@ class GroupWriter:
         else:
             savepoint.commit()
 
+    def _for_the_caller(self, error: BaseException) -> BaseException:
+        if isinstance(error, DBAPIError):
+            shown: BaseException = self._failures.explained(error)
+        elif isinstance(error, StopIteration):
+            shown = RuntimeError("the work let a StopIteration escape, which no future can carry")
+        else:
+            return error
+        shown.__cause__ = error
+        return shown
 
-def _for_the_caller(error: BaseException) -> BaseException:
-    if isinstance(error, DBAPIError):
-        shown: BaseException = as_operator_error(error)
-    elif isinstance(error, StopIteration):
-        shown = RuntimeError("the work let a StopIteration escape, which no future can carry")
-    else:
-        return error
-    shown.__cause__ = error
-    return shown
+    def _fail(self, group: list[_Job], error: Exception) -> None:
+        """Let all of a group fail for one reason, except those that have failed for reasons of their own."""
+        is_unknown = False
+        if isinstance(error, _CommitFailed):
+            error = error.reason
+            # The answer was lost, not the question.
+            is_unknown = error.connection_invalidated
+        for job in group:
+            if job.error is None:
+                job.error = self._failures.explained(error, is_outcome_unknown=is_unknown)
+                job.error.__cause__ = error
 
 
-def _abandon(connection: Connection | None) -> None:
-    """Drop a connection whose state is unknown; the next group gets a new one."""
-    if connection is not None:
-        connection.invalidate()
-        connection.close()
+class _CommitFailed(Exception):
+    """The last step of a group failed; all before it had worked."""
+
+    def __init__(self, reason: DBAPIError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def _tell(group: list[_Job]) -> None:

@@ -25,6 +25,7 @@ from landbridge.store.counting import REVISION, raise_counter
 from landbridge.store.directory import DirectoryWriting
 from landbridge.store.identity import IdentityWriting
 from landbridge.store.listing import chunks
+from landbridge.store.pools import PoolWriting
 from landbridge.store.quotas import QuotaWriting
 from landbridge.store.reading import Reading
 from landbridge.store.rows import (
@@ -102,7 +103,7 @@ class _Place:
         return {"pool_id": self.pool_id, "vpc_id": self.vpc_id, "address": self.address}
 
 
-class Writing(Reading, DirectoryWriting, IdentityWriting, QuotaWriting):
+class Writing(Reading, DirectoryWriting, IdentityWriting, PoolWriting, QuotaWriting):
     """One transaction that may write (`control.protocols.WriteTransaction`)."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from landbridge.control.health import LANE_WIDTH, HealthChecks
 from landbridge.control.queries import Changes
 from landbridge.dataplane.health import Cause, Health, Probe, Result, probe_of
 from landbridge.domain.errors import EndpointNotFound, ServiceNotFound
-from landbridge.domain.ids import EndpointId, ProjectId, ServiceId
+from landbridge.domain.ids import EndpointId, PoolId, ProjectId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService, PortMapping
 from tests.examples import NOW, a_service, an_endpoint
 
@@ -60,7 +60,7 @@ class Database:
     async def read(self, look: Callable[[Any], Any]) -> Any:
         return look(self)
 
-    def changes_since(self, revision: int) -> Changes:
+    def changes_since(self, revision: int, pool_id: PoolId | None = None) -> Changes:
         found = [service for service in self.services.values() if self.changed[service.id] > revision]
         return Changes(self.revision, found, [])
 

@@ -6,7 +6,14 @@ from dataclasses import replace
 import pytest
 
 from landbridge.dataplane.flows import Ending, State
-from landbridge.drivers.linux.conntrack_messages import ConnectionReader, Message, dump_request, error_in, messages
+from landbridge.drivers.linux.conntrack_messages import (
+    ConnectionReader,
+    Message,
+    delete_one_request,
+    dump_request,
+    error_in,
+    messages,
+)
 from tests.conntrack_entries import CLOSE, DELETE, DONE, SYN_SENT, TIME_WAIT, Entry, message
 
 SECOND = 1_000_000_000
@@ -148,3 +155,21 @@ def test_the_kernel_is_asked_for_one_mark_whole():
 
     assert request.endswith(struct.pack("=HH", 8, 8) + b"\xab\xcd\xef\x01" + struct.pack("=HH", 8, 21) + b"\xff" * 4)
     assert len(dump_request(5)) == len(request) - 16
+
+
+@pytest.mark.parametrize("protocol", [6, 17, 132])
+def test_the_request_to_forget_one_connection_names_its_ends_and_its_id(protocol: int):
+    data = replace(ENTRY, protocol=protocol).message()
+    connection = ConnectionReader().connection(data, only(data))
+
+    request = delete_one_request(5, connection)
+
+    named = ConnectionReader().connection(request, only(request))
+    assert only(request).sequence == 5
+    assert (named.client, named.listener, named.protocol, named.id) == (
+        connection.client,
+        connection.listener,
+        connection.protocol,
+        connection.id,
+    )
+    assert named.mark == 0, "the kernel would take a mark for a filter"

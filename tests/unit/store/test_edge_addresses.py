@@ -12,7 +12,7 @@ from landbridge.domain.ids import EndpointId, NicId, SubnetId, VpcId
 from landbridge.domain.resources import Subnet
 from landbridge.store.tables import metadata
 from landbridge.store.writing import Writing
-from tests.examples import NOW
+from tests.examples import NOW, POOL
 
 SUBNETS = [
     Subnet(SubnetId(name), VpcId("vpc-1"), name, IPv4Network("10.0.0.0/24"), IPv4Address("10.0.0.1"))
@@ -41,7 +41,7 @@ def chosen(tx: Writing, number: int) -> IPv4Address:
 
 
 def test_nobody_is_given_the_edges_address(tx: Writing):
-    tx.claim_edge_addresses({CONSUMER_SUBNET.id: EDGE})
+    tx.claim_edge_addresses(POOL, {CONSUMER_SUBNET.id: EDGE})
 
     assert EDGE not in [chosen(tx, number) for number in range(5)]
     with pytest.raises(AddressTaken):
@@ -54,15 +54,15 @@ def test_an_address_that_somebody_has_is_refused_and_the_message_names_who(tx: W
     tx.claim_endpoint_address(EndpointId("endpoint-1"), CONSUMER_SUBNET, EDGE)
 
     with pytest.raises(AddressTaken, match="endpoint endpoint-1: choose another address for the edge"):
-        tx.claim_edge_addresses({CONSUMER_SUBNET.id: EDGE})
+        tx.claim_edge_addresses(POOL, {CONSUMER_SUBNET.id: EDGE})
 
 
 def test_saying_the_same_again_is_no_error_and_what_is_not_said_any_more_is_free(tx: Writing):
     both = {CONSUMER_SUBNET.id: EDGE, PROVIDER_SUBNET.id: EDGE}
-    tx.claim_edge_addresses(both)
-    tx.claim_edge_addresses(both)
+    tx.claim_edge_addresses(POOL, both)
+    tx.claim_edge_addresses(POOL, both)
 
-    tx.claim_edge_addresses({CONSUMER_SUBNET.id: OTHER})
+    tx.claim_edge_addresses(POOL, {CONSUMER_SUBNET.id: OTHER})
 
     for subnet in (CONSUMER_SUBNET, PROVIDER_SUBNET):
         owner = EndpointId(f"endpoint in {subnet.id}")
@@ -70,11 +70,11 @@ def test_saying_the_same_again_is_no_error_and_what_is_not_said_any_more_is_free
 
 
 def test_an_edge_may_move_to_an_address_that_another_one_gives_up(tx: Writing):
-    tx.claim_edge_addresses({CONSUMER_SUBNET.id: EDGE})
-    tx.claim_edge_addresses({})
+    tx.claim_edge_addresses(POOL, {CONSUMER_SUBNET.id: EDGE})
+    tx.claim_edge_addresses(POOL, {})
 
     tx.claim_nic_address(NicId("nic-1"), CONSUMER_SUBNET, EDGE)
-    tx.claim_edge_addresses({CONSUMER_SUBNET.id: OTHER, SubnetId("unknown"): EDGE})
+    tx.claim_edge_addresses(POOL, {CONSUMER_SUBNET.id: OTHER, SubnetId("unknown"): EDGE})
 
     with pytest.raises(AddressTaken):
         tx.claim_nic_address(NicId("nic-2"), CONSUMER_SUBNET, OTHER)

@@ -5,12 +5,14 @@ from fastapi import APIRouter
 from landbridge.api import diagnosis_answers as answers
 from landbridge.api.auth import ApiDep, CallerDep
 from landbridge.api.diagnosis_presentation import endpoint_health_body, service_health_body
+from landbridge.api.forwarding import DataPlaneRoute
 from landbridge.api.operations import operation
+from landbridge.api.policy import OPERATOR
 from landbridge.api.presentation import Json
 from landbridge.domain.errors import InvalidEndpointId
 from landbridge.domain.ids import EndpointId, ServiceId, is_uuid
 
-router = APIRouter(prefix="/v1/{project_id}/ext", tags=["diagnosis"])
+router = APIRouter(prefix="/v1/{project_id}/ext", tags=["diagnosis"], route_class=DataPlaneRoute)
 
 
 @operation(
@@ -21,8 +23,12 @@ router = APIRouter(prefix="/v1/{project_id}/ext", tags=["diagnosis"])
     answer=answers.ServiceHealthAnswer,
 )
 async def show_service_health(service_id: str, caller: CallerDep, api: ApiDep) -> Json:
-    """Show whether the backend of an own endpoint service takes connections, by port."""
-    return service_health_body(await api.health.of_service(caller.project_id, ServiceId(service_id.lower())))
+    """Show whether the backend of an own endpoint service takes connections, by port.
+
+    Whoever has the role operator asks about public services, too.
+    """
+    id_, sees_public = ServiceId(service_id.lower()), OPERATOR in caller.roles
+    return service_health_body(await api.health.of_service(caller.project_id, id_, sees_public=sees_public))
 
 
 @operation(

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from landbridge.api import network_answers as answers
 from landbridge.api.auth import ApiDep, CallerDep
+from landbridge.api.forwarding import NetworkRoute
 from landbridge.api.network_presentation import subnet_body, vpc_body
 from landbridge.api.network_schemas import (
     ID_SCHEMA,
@@ -27,7 +28,7 @@ _ERROR = answers.NetworkErrorAnswer
 _LIST_VPCS = (Parameter("id", "The VPC with this very id.", ID_SCHEMA), *PAGING)
 _LIST_SUBNETS = (Parameter("vpc_id", "Only subnets of this VPC.", ID_SCHEMA), *PAGING)
 
-router = APIRouter(prefix="/v1/{project_id}", tags=["networks"])
+router = APIRouter(prefix="/v1/{project_id}", tags=["networks"], route_class=NetworkRoute)
 
 
 @operation(

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from landbridge.api import network_answers as answers
 from landbridge.api.auth import ApiDep, CallerDep
+from landbridge.api.forwarding import NetworkRoute
 from landbridge.api.network_presentation import nic_body, nic_status
 from landbridge.api.network_schemas import (
     ID_SCHEMA,
@@ -35,7 +36,7 @@ _LIST = (
     *PAGING,
 )
 
-router = APIRouter(prefix="/v1/{project_id}/ports", tags=["networks"])
+router = APIRouter(prefix="/v1/{project_id}/ports", tags=["networks"], route_class=NetworkRoute)
 
 
 @operation(

@@ -6,13 +6,14 @@ from landbridge.api import diagnosis_answers as answers
 from landbridge.api.auth import ApiDep, CallerDep
 from landbridge.api.diagnosis_presentation import trace_body
 from landbridge.api.diagnosis_schemas import TraceBody, trace_wish
+from landbridge.api.forwarding import DataPlaneRoute
 from landbridge.api.operations import operation
 from landbridge.api.policy import OPERATOR
 from landbridge.api.presentation import Json
 from landbridge.api.requests import read_object
 from landbridge.api.routes.health import endpoint_id_of
 
-router = APIRouter(prefix="/v1/{project_id}/ext", tags=["diagnosis"])
+router = APIRouter(prefix="/v1/{project_id}/ext", tags=["diagnosis"], route_class=DataPlaneRoute)
 
 
 @operation(

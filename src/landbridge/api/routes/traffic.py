@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 
 from landbridge.api import traffic_answers as answers
 from landbridge.api.auth import ApiDep, CallerDep
+from landbridge.api.forwarding import DataPlaneRoute
 from landbridge.api.operations import Parameter, operation
 from landbridge.api.presentation import Json
 from landbridge.api.requests import Query
@@ -37,7 +38,7 @@ _WHO = (
     Parameter("at", "When, in the form of RFC 3339; by default now.", {"type": "string", "format": "date-time"}),
 )
 
-router = APIRouter(prefix="/v1/{project_id}/ext", tags=["traffic"])
+router = APIRouter(prefix="/v1/{project_id}/ext", tags=["traffic"], route_class=DataPlaneRoute)
 
 
 @operation(
@@ -76,9 +77,15 @@ async def list_endpoint_connections(endpoint_id: str, request: Request, caller: 
     query=_PAGE,
 )
 async def show_service_traffic(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
-    """Show how much went through an endpoint service, by its endpoints."""
+    """Show how much went through an endpoint service, by its endpoints.
+
+    Whoever has the role operator asks about public services, too.
+    """
     limit, marker = _page(Query(request))
-    page = await api.traffic.of_service(caller.project_id, ServiceId(service_id), limit, marker)
+    sees_public = api.traffic.may_see_all(caller.roles)
+    page = await api.traffic.of_service(
+        caller.project_id, ServiceId(service_id), limit, marker, sees_public=sees_public
+    )
     return service_traffic_body(service_id, page)
 
 
@@ -91,9 +98,14 @@ async def show_service_traffic(service_id: str, request: Request, caller: Caller
     query=_PAGE,
 )
 async def list_service_connections(service_id: str, request: Request, caller: CallerDep, api: ApiDep) -> Json:
-    """List the open connections of an endpoint service, the oldest first."""
+    """List the open connections of an endpoint service, the oldest first.
+
+    Whoever has the role operator asks about public services, too.
+    """
     id_, limit, marker = ServiceId(service_id), *_page(Query(request))
-    return service_connections_body(await api.traffic.connections_of_service(caller.project_id, id_, limit, marker))
+    sees_public = api.traffic.may_see_all(caller.roles)
+    page = await api.traffic.connections_of_service(caller.project_id, id_, limit, marker, sees_public=sees_public)
+    return service_connections_body(page)
 
 
 @operation(

@@ -21,6 +21,7 @@ from landbridge.drivers.linux.conntrack_messages import (
     Message,
     count_in,
     count_request,
+    delete_one_request,
     delete_request,
     dump_request,
     error_in,
@@ -106,12 +107,11 @@ class Conntrack:
 
     def forget(self, mark: int) -> None:
         """Make the kernel forget all connections with a mark; whoever waits for their ends hears of them."""
-        self._send(lambda sequence: delete_request(sequence, mark))
-        for data, message in self._answers(self._monotonic() + _PATIENCE_SECONDS):
-            if message.kind == ERROR:
-                if error_in(data, message) != errno.ENOENT:
-                    _raise(data, message)
-                return
+        self._delete(lambda sequence: delete_request(sequence, mark))
+
+    def forget_one(self, connection: Connection) -> None:
+        """Make the kernel forget this connection, and no later one with the same ends."""
+        self._delete(lambda sequence: delete_one_request(sequence, connection))
 
     def _dump(self, take: Callable[[bytes, Message], None], deadline: float, mark: int | None) -> bool:
         self._send(lambda sequence: dump_request(sequence, mark))
@@ -125,6 +125,14 @@ class Conntrack:
         # The kernel has more to say, and takes no other question before it has.
         self.close()
         return False
+
+    def _delete(self, request: Callable[[int], bytes]) -> None:
+        self._send(request)
+        for data, message in self._answers(self._monotonic() + _PATIENCE_SECONDS):
+            if message.kind == ERROR:
+                if error_in(data, message) != errno.ENOENT:
+                    _raise(data, message)
+                return
 
     def _send(self, request: Callable[[int], bytes]) -> None:
         self._sequence += 1

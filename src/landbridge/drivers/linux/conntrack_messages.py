@@ -60,6 +60,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _MARK_THERE, _STATE_THERE = struct.Struct(">4sI"), struct.Struct(">4sB")
 _NO_GLANCE = (0, b"", 0, b"")
 _PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
+_PROTOCOL_NUMBERS = {name: number for number, name in _PROTOCOL_NAMES.items()}
 
 _STATES = {
     **dict.fromkeys((1, 2, 9), State.OPENING),
@@ -308,6 +309,17 @@ def delete_request(sequence: int, mark: int) -> bytes:
     return _request(DELETE, REQUEST | ACK, sequence, _mark_filter(mark))
 
 
+def delete_one_request(sequence: int, connection: Connection) -> bytes:
+    """Return the request to forget one IPv4 connection; the kernel refuses (ENOENT) if another has its ends now."""
+    (source, source_port), (destination, destination_port) = map(_end, (connection.client, connection.listener))
+    protocol = _PROTOCOL_NUMBERS.get(connection.protocol) or int(connection.protocol)
+    addresses = _attribute(1, source) + _attribute(2, destination)
+    ports = [struct.pack("B", protocol), *(struct.pack(">H", port) for port in (source_port, destination_port))]
+    ends = _attribute(_IP, addresses) + _attribute(_PORTS, b"".join(map(_attribute, (1, 2, 3), ports)))
+    wanted = _attribute(_TUPLE_ORIGINAL, ends) + _attribute(_ID, struct.pack(">I", connection.id))
+    return _request(DELETE, REQUEST | ACK, sequence, wanted)
+
+
 def count_request(sequence: int) -> bytes:
     """Return the request for the number of connections that a namespace tracks, open or not."""
     return _request(GET_STATS, REQUEST, sequence, b"")
@@ -338,5 +350,14 @@ def _mark_filter(mark: int | None) -> bytes:
     if mark is None:
         return b""
     return b"".join(
-        _ATTRIBUTE.pack(8, kind) + struct.pack(">I", value) for kind, value in ((_MARK, mark), (_MARK_MASK, 0xFFFFFFFF))
+        _attribute(kind, struct.pack(">I", value)) for kind, value in ((_MARK, mark), (_MARK_MASK, 0xFFFFFFFF))
     )
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _end(text: str) -> tuple[bytes, int]:
+    address, _, port = text.rpartition(":")
+    return socket.inet_aton(address), int(port)

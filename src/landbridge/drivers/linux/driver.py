@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError
 from landbridge.dataplane.model import (
     Attachment,
+    Binding,
     Digest,
     GatewayBinding,
+    Target,
     Wired,
     WiredId,
     attachments,
@@ -23,8 +25,9 @@ from landbridge.domain.ids import VpcId
 from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.linux.attaching import Attaching, NotAttachable
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import LABELS, Element, Kind, digest_in, elements, subnet_interface
+from landbridge.drivers.linux.elements import LABELS, Element, Kind, digest_in, elements, split, subnet_interface
 from landbridge.drivers.linux.engines import Engine
+from landbridge.drivers.linux.forgetting import Forgetting
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError
@@ -39,6 +42,9 @@ _NEEDED = {
     TcpProxy.OPEN: frozenset({Kind.OPTION, Kind.HEADER}),
 }
 """What must be carried for a mode beside nftables and routes."""
+
+_OWN = frozenset({Kind.ADDRESS, Kind.MARKS, Kind.EXITS, Kind.BUDGETS, Kind.SENT, Kind.RECEIVED, Kind.OPENED})
+"""Kinds of which an endpoint's elements are no other's."""
 
 _REFUSED = "the data plane refused a part of it; it is tried again by itself"
 
@@ -64,6 +70,8 @@ class LinuxDriver:
         kinds = {engine.kind for engine in self._engines}
         carried = frozenset(mode for mode, needed in _NEEDED.items() if needed <= kinds)
         self._capabilities = Capabilities(carried, refusals)
+        self._forgetting = Forgetting(self._edges)
+        self._with_cut_clients: set[WiredId] = set()
         self._mirror = Mirror()
         self._digests: dict[WiredId, Digest] = {}
         self._wired: dict[WiredId, Wired] = {}
@@ -106,6 +114,7 @@ class LinuxDriver:
         before: dict[WiredId, frozenset[Element]] = {}
         wanted: dict[WiredId, Wired | None] = {}
         attached: dict[Attachment, DriverError | None] = {}
+        new: set[Element] = set()
         for step in plan.steps:
             if isinstance(step, Ensure):
                 id_, wired = step.wired.id, step.wired
@@ -118,17 +127,21 @@ class LinuxDriver:
             before.setdefault(id_, self._mirror.claimed(id_))
             self._mirror.claim(id_, elements(wired) if wired is not None else frozenset())
             wanted[id_] = wired
+            new |= self._endpoint_that_was_not_there(wired)
+        self._with_cut_clients |= self._narrowed(wanted.values(), new)
 
         wiring = Wiring(self._edges, self._mirror, self._engines)
         groups = [before[id_] | self._mirror.claimed(id_) for id_ in wanted]
         failures = wiring.take_out(groups)
         failures |= wiring.connect()
+        failures |= self._forgetting.endpoints(new)
         errors |= self._concede(wanted, before, failures)
         loading = wiring.load([group & self._mirror.surplus | group & self._mirror.missing for group in groups])
         errors |= self._concede({id_: wanted[id_] for id_ in wanted if id_ not in errors}, before, loading)
         for id_, wired in wanted.items():
             if id_ not in errors:
                 self._settle(id_, wired)
+        errors |= self._forget_cut_clients(wanted.keys() - errors.keys())
         if errors and self._mirror.surplus:
             # What a failed thing got half-way. Should this fail too, the next call does it.
             wiring.take_out(groups)
@@ -144,6 +157,44 @@ class LinuxDriver:
         for engine in self._engines:
             engine.close()
         self._edges.close()
+
+    def _endpoint_that_was_not_there(self, wired: Wired | None) -> set[Element]:
+        """Return what counts an endpoint's new connections, if nothing of its own is in the kernel yet.
+
+        What is only damaged has connections that are to go on.
+        """
+        if wired is None or isinstance(wired, Target):
+            return set()
+        claimed, way_back = self._mirror.claimed(wired.id), str(wired.transit_address)
+        own = (one for one in claimed if one.kind in _OWN or (one.kind is Kind.ROUTE and one.key == way_back))
+        is_there = any(element in self._mirror.present for element in own)
+        return set() if is_there else {element for element in claimed if element.kind is Kind.OPENED}
+
+    def _narrowed(self, wanted: Iterable[Wired | None], new: set[Element]) -> set[WiredId]:
+        """Return the endpoints among these, but not new ones, that are about to stop carrying some of their clients."""
+        lost = {
+            (element.vpc_id, split(element.key)[0]) for element in self._mirror.surplus if element.kind is Kind.ALLOWED
+        }
+        lost |= {(element.vpc_id, element.key) for element in self._mirror.missing if element.kind is Kind.RESTRICTED}
+        return {
+            wired.id
+            for wired in wanted
+            if isinstance(wired, Binding)
+            and (wired.consumer.vpc_id, str(wired.address)) in lost
+            and new.isdisjoint(self._mirror.claimed(wired.id))
+        }
+
+    def _forget_cut_clients(self, ids: set[WiredId]) -> dict[WiredId, DriverError]:
+        errors: dict[WiredId, DriverError] = {}
+        for id_ in self._with_cut_clients & ids:
+            wired = self._wired.get(id_)
+            problem = self._forgetting.clients(wired) if isinstance(wired, Binding) else None
+            if problem is None:
+                self._with_cut_clients.discard(id_)
+            else:
+                errors[id_] = DriverError(_REFUSED, detail=problem)
+                self._digests[id_] = DRIFTED
+        return errors
 
     def _settle(self, id_: WiredId, wired: Wired | None) -> None:
         if wired is None:

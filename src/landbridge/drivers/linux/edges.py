@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from landbridge.dataplane.model import LINK_MTU, Attachment
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux import ownership, ruleset, sysctl
+from landbridge.drivers.linux.conntrack import Conntrack
 from landbridge.drivers.linux.elements import HUB, link_interface, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
@@ -57,6 +58,7 @@ class Edge:
         self.identity = identity
         self.netlink = namespaces.inside(name, Netlink)
         self.nft = Nft(namespaces, name)
+        self._namespaces = namespaces
         self._announcer = namespaces.inside(name, _open_announcer)
         self._links: dict[str, Link] = {}
 
@@ -65,6 +67,10 @@ class Edge:
         self.netlink.close()
         self.nft.close()
         self._announcer.close()
+
+    def open_conntrack(self) -> Conntrack:
+        """Return who knows the connections that are tracked here; to be closed by whoever asked."""
+        return self._namespaces.inside(self.name, Conntrack)
 
     def interface(self, name: str) -> Link | None:
         """Return one interface, from memory if it was seen before."""

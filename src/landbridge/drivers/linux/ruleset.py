@@ -187,7 +187,9 @@ table {TABLE} {{
 		oifname "sub-*" meta l4proto tcp tcp flags & rst == 0 goto to_client
 		oifname "link-*" meta l4proto tcp tcp flags & rst == 0 goto to_backend
 	}}
+	# What belongs to no connection that is known: the rest of one that was forgotten when its client was cut.
 	chain to_client {{
+		ct state invalid drop
 		{_TERMINATED} != @terminated drop
 		{_WHITELIST}
 		ct mark @received accept

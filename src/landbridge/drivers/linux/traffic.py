@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from landbridge.control.traffic_protocols import EndpointKeys, OpenConnections, Seen
+from landbridge.control.traffic_protocols import EndpointKeys, OpenConnections, Seen, TrackedConnections
 from landbridge.dataplane.flows import Connection, TrafficCounters, TrafficKey
 from landbridge.domain.errors import TrafficUnavailable
 from landbridge.domain.ids import VpcId
@@ -22,6 +23,7 @@ from landbridge.drivers.linux.elements import HUB, connection_mark
 from landbridge.drivers.linux.namespaces import Namespaces, NoSuchNamespace
 
 _FRESH_SECONDS = 1.0
+_TABLE_LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _SINGLY = 8
 """Up to so many marks of one edge are asked for one by one; the kernel goes through its whole table for each."""
 
@@ -135,6 +137,19 @@ class LinuxTraffic:
                             found[TrafficKey(vpc_id, one.mark)].append(one)
         return Seen(found, is_complete)
 
+    def tracked(self) -> TrackedConnections:
+        """Return how full the kernel's tables of connections are: each edge has one, and one limit is for all.
+
+        Raises:
+            TrafficUnavailable: the kernel could not be asked.
+        """
+        by_edge: dict[str, int] = {}
+        for vpc_id in [*self._vpcs(), HUB]:
+            with self._looking(vpc_id) as sight:
+                if sight is not None:
+                    by_edge[vpc_id] = sight.conntrack.count()
+        return TrackedConnections(by_edge, _table_limit())
+
     def close(self) -> None:
         """Close all sockets."""
         for vpc_id in list(self._sights):
@@ -193,6 +208,13 @@ class LinuxTraffic:
         sight = self._sights.pop(vpc_id, None)
         if sight is not None:
             sight.close()
+
+
+def _table_limit() -> int | None:
+    try:
+        return int(_TABLE_LIMIT.read_text())
+    except (OSError, ValueError):
+        return None  # the kernel has not begun to track anything, or does not say
 
 
 def _by_vpc(keys: Iterable[TrafficKey]) -> dict[VpcId, set[int]]:

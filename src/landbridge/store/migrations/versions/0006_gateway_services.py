@@ -42,6 +42,8 @@ def upgrade() -> None:
 
 def _taken_out(table_name: str) -> list[dict[str, object]]:
     """Take the rows that refer to services out: SQLite replaces the whole table, and would not let go of its rows."""
+    if op.get_bind().dialect.name != "sqlite":
+        return []
     table = sa.Table(table_name, sa.MetaData(), autoload_with=op.get_bind())
     rows = [dict(row) for row in op.get_bind().execute(sa.select(table)).mappings()]
     op.get_bind().execute(sa.delete(table))
