@@ -140,10 +140,11 @@ class Guard:
             return
         # Left by the transport where a process of ours has passed the request on: it is still the same one.
         request_id = scope.get("state", {}).get("request_id") or _new_request_id()
-        method = scope["method"]
+        method, state = scope["method"], {**scope.get("state", {}), "request_id": request_id}
+        scope = {**scope, "state": state}
         if method == "HEAD":
             # Routes know GET; signatures are checked with the method that was sent.
-            scope = {**scope, "method": "GET", "state": {**scope.get("state", {}), "sent_method": "HEAD"}}
+            scope = {**scope, "method": "GET", "state": {**state, "sent_method": "HEAD"}}
         started = time.perf_counter()
         status = 0
 

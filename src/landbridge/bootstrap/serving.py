@@ -35,7 +35,6 @@ from landbridge.bootstrap.web_server import WebServer
 from landbridge.control.leadership import Lease, LeasedDriver
 from landbridge.control.network_protocols import NetworkWiring, Unwired
 from landbridge.control.protocols import Store
-from landbridge.coordination.postgresql import Candidate
 from landbridge.dataplane.driver import Capabilities, Driver
 from landbridge.dataplane.fabric import Fabric
 from landbridge.dataplane.pools import Pool
@@ -256,6 +255,9 @@ class _Server:
         """Wait until this process may change the pool's data plane; None: nobody else can, as the state is locked."""
         if not self.settings.database:
             return None
+        # PostgreSQL's library takes a fifth of a second to import, so only those who use it do.
+        from landbridge.coordination.postgresql import Candidate  # noqa: PLC0415
+
         loop, log = asyncio.get_running_loop(), structlog.get_logger()
 
         def lost(why: str) -> None:
