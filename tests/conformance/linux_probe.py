@@ -297,8 +297,13 @@ class LinuxProbe:
 
     def open(self, host: str, address: IPv4Address, port: int, source_port: int | None = None) -> Flow:
         async def connect() -> LinuxFlow:
-            async with asyncio.timeout(PATIENTLY):
-                connection, line = await self._connect(Attempt(host, address, port, source_port))
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(PATIENTLY):
+                    connection, line = await self._connect(Attempt(host, address, port, source_port))
+            except OSError as error:
+                error.add_note(f"of {len(self._flows) + 1} flows the last, after {time.monotonic() - began:.3f} s")
+                raise
             backend, server_port, source, seen_port = line.split()
             accepted = self._accepted[backend, int(server_port), source, int(seen_port)]
             flow = LinuxFlow(self, End(self._loop, connection), accepted, (IPv4Address(source), int(seen_port)))
