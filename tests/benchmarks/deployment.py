@@ -81,6 +81,7 @@ class World:
     congestion_control: str
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="landbridge-bench-")))
     port: int = 0
+    operators_port: int = 0
     endpoint_count: int = 0
     _server: subprocess.Popen[bytes] | None = None
     _on_hosts: list[OnHost] = field(default_factory=list)
@@ -103,6 +104,11 @@ class World:
         return self.home / "lab.yaml"
 
     @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.home / "landbridge.toml"
+
+    @property
     def log(self) -> Path:
         """What the server says."""
         return self.home / "server.log"
@@ -118,11 +124,13 @@ class World:
         if not self.lab.exists():
             vpcs = [CONSUMER_VPC.format(name=name, client=client) for name, client in CONSUMERS.items()]
             self.lab.write_text(LAB.format(region=self.region) + "".join(vpcs))
-            self.port = _free_port()
-        command = [LANDBRIDGE, "serve", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}"]
+            self.port, self.operators_port = _free_port(), _free_port()
+            self.settings.write_text(f'metrics_listen = "127.0.0.1:{self.operators_port}"\n')
+        command = [LANDBRIDGE, "serve", "--config", str(self.settings), "--state", str(self.state)]
         began = time.monotonic()
         with self.log.open("ab") as log:
-            self._server = subprocess.Popen([*command, "--lab", str(self.lab)], stdout=log, stderr=log, process_group=0)
+            command += ["--listen", f"127.0.0.1:{self.port}", "--lab", str(self.lab)]
+            self._server = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
         while not _answers(self.port):
             if self._server.poll() is not None or time.monotonic() - began > START_SECONDS:
                 raise BenchmarkBroken(f"the server did not start:\n{self.log_tail()}")
@@ -169,7 +177,7 @@ class World:
 
     def metrics(self) -> str:
         """Return what the server counted, in Prometheus' text form."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.operators_port, timeout=30)
         with contextlib.closing(connection):
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()
