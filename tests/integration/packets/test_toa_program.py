@@ -150,6 +150,22 @@ def test_another_programs_place_is_respected(ground: Ground, service: Target):
         ground.inside(ground.edge, lambda: foreign.remove([index]))
 
 
+@pytest.mark.parametrize("hook", [Tcx(), Clsact()], ids=["tcx", "clsact"])
+def test_options_are_written_before_headers_are_whichever_program_came_first(
+    ground: Ground, wired: Binding, hook: Hook
+):
+    index = ground.inside(ground.edge, lambda: socket.if_nametoindex(interface()))
+    header = Fitting("header", shipped("header"), hook)
+    option = Fitting("late", shipped("toa"), hook, is_first=True)
+    try:
+        ground.inside(ground.edge, lambda: (header.fit([index]), option.fit([index])))
+
+        names = [name.partition(".")[0] for name in programs(ground, hook)]
+        assert names.index("late") < names.index("header")
+    finally:
+        ground.inside(ground.edge, lambda: (header.remove([index]), option.remove([index])))
+
+
 def test_a_bad_element_fails_alone(ground: Ground, wired: Binding):
     good, bad = (
         Element(CONSUMER, Kind.OPTION, join("10.0.0.120", port), value) for port, value in ((1, "1500"), (2, "many"))

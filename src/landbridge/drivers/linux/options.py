@@ -20,7 +20,8 @@ class OptionEngine(PacketProgram):
     """Carries elements of the kind `option`; a `landbridge.drivers.linux.engines.Engine`."""
 
     def __init__(self, namespaces: Namespaces, instance: str, region: str, hook: Hook | None = None) -> None:
-        super().__init__(Kind.OPTION, _OBJECT, _write, _read, namespaces, instance, region, hook)
+        # First: whether a header fits beside the data is known once the option is there.
+        super().__init__(Kind.OPTION, _OBJECT, _write, _read, namespaces, instance, region, hook, is_first=True)
 
     @staticmethod
     def supported() -> str | None:

@@ -47,8 +47,13 @@ class PacketProgram:
         instance: str,
         region: str,
         hook: Hook | None = None,
+        *,
+        is_first: bool = False,
     ) -> None:
-        """Carry elements of `kind` by the shipped object `name`; without a `hook`, by the best of this kernel."""
+        """Carry elements of `kind` by the shipped object `name`; without a `hook`, by the best of this kernel.
+
+        A program that `is_first` sees packets before the other engines' programs do.
+        """
         self._kind = kind
         self._name = name
         self._compiled = shipped(name)
@@ -58,6 +63,7 @@ class PacketProgram:
         self._instance = instance
         self._region = region
         self._hook = hook
+        self._is_first = is_first
         self._edges: dict[VpcId, _FittedEdge] = {}
 
     @property
@@ -141,7 +147,8 @@ class PacketProgram:
             known.close()
         if self._hook is None:
             self._hook = find_hook()
-        fitted = self._edges[vpc_id] = _FittedEdge(identity, Fitting(self._name, self._compiled, self._hook))
+        fitting = Fitting(self._name, self._compiled, self._hook, is_first=self._is_first)
+        fitted = self._edges[vpc_id] = _FittedEdge(identity, fitting)
         return fitted
 
 

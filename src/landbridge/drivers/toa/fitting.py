@@ -42,12 +42,14 @@ class Fitting:
     `close` and `counts` apart, all must be called by a thread inside that namespace; all may raise OSError.
     """
 
-    def __init__(self, name: str, compiled: CompiledObject, hook: Hook) -> None:
+    def __init__(self, name: str, compiled: CompiledObject, hook: Hook, *, is_first: bool = False) -> None:
+        """Know an object by its name; one that `is_first` sees packets before others do."""
         # With the digits, no more than the kernel keeps of a name.
         self._prefix = f"{name}."
         self._compiled = compiled
         self._current = self._prefix + compiled.source_digest[:_DIGITS]
         self._hook = hook
+        self._is_first = is_first
         self._programs: dict[Direction, Program] = {}
         self._tables: dict[str, Table] = {}
 
@@ -125,7 +127,7 @@ class Fitting:
             current = next((program for program in there if self._is_current(program)), None)
             if current is None:
                 current = self._program(direction)
-                self._hook.attach(index, direction, current, there[0] if there else None)
+                self._hook.attach(index, direction, current, there[0] if there else None, is_first=self._is_first)
                 surplus = there[1:]
             else:
                 surplus = [program for program in there if program is not current]

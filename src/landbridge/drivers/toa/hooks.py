@@ -30,8 +30,16 @@ class Hook(Protocol):
         """Return the ids of the programs on an interface."""
         ...
 
-    def attach(self, index: int, direction: Direction, program: Program, replaced: Program | None = None) -> None:
-        """Put a program behind those that are there, or in the place of one of them, without a gap."""
+    def attach(
+        self,
+        index: int,
+        direction: Direction,
+        program: Program,
+        replaced: Program | None = None,
+        *,
+        is_first: bool = False,
+    ) -> None:
+        """Put a program behind or before those that are there, or in the place of one of them, without a gap."""
         ...
 
     def detach(self, index: int, direction: Direction, program: Program) -> None:
@@ -49,9 +57,17 @@ class Tcx:
         """Return the ids of the programs on an interface."""
         return kernel.attached(index, _PLACES[direction])
 
-    def attach(self, index: int, direction: Direction, program: Program, replaced: Program | None = None) -> None:
-        """Put a program behind those that are there, or in the place of one of them."""
-        kernel.attach(index, _PLACES[direction], program, replaced)
+    def attach(
+        self,
+        index: int,
+        direction: Direction,
+        program: Program,
+        replaced: Program | None = None,
+        *,
+        is_first: bool = False,
+    ) -> None:
+        """Put a program behind or before those that are there, or in the place of one of them."""
+        kernel.attach(index, _PLACES[direction], program, replaced, is_first=is_first)
 
     def detach(self, index: int, direction: Direction, program: Program) -> None:
         """Take a program off."""
@@ -65,12 +81,23 @@ class Clsact:
         """Return the ids of the programs on an interface."""
         return [program_id for program_id, _ in _filters(index, direction)]
 
-    def attach(self, index: int, direction: Direction, program: Program, replaced: Program | None = None) -> None:
-        """Put a program behind those that are there, or in the place of one of them."""
+    def attach(
+        self,
+        index: int,
+        direction: Direction,
+        program: Program,
+        replaced: Program | None = None,
+        *,
+        is_first: bool = False,
+    ) -> None:
+        """Put a program behind or before those that are there, or in the place of one of them."""
         _request(_NEWQDISC, _CREATE, _message(index, _CLSACT_HANDLE, _CLSACT) + _attribute(_KIND, b"clsact\0"))
         filters = dict(_filters(index, direction))
         taken = filters.get(replaced.info.id) if replaced is not None else None
-        priority = taken or max(filters.values(), default=0) + 1
+        if is_first:
+            priority = taken or min(filters.values(), default=_MIDDLE) - 1
+        else:
+            priority = taken or max(filters.values(), default=_MIDDLE) + 1
         options = _attribute(_BPF_DESCRIPTOR, struct.pack("=I", program.fileno()))
         options += _attribute(_BPF_NAME, program.info.name.encode() + b"\0")
         options += _attribute(_BPF_FLAGS, struct.pack("=I", _ACTS_ITSELF))
@@ -106,6 +133,8 @@ _ACTS_ITSELF = 1
 _CLSACT, _CLSACT_HANDLE = 0xFFFFFFF1, 0xFFFF0000
 _PARENTS = {Direction.INGRESS: 0xFFFFFFF2, Direction.EGRESS: 0xFFFFFFF3}
 _EVERY_PROTOCOL = 0x0003
+# Of priorities; there is room before it and behind it.
+_MIDDLE = 0x100
 _HANDLE = 1
 _RECEIVE_BYTES = 1 << 17
 _ATTRIBUTES_AT = 36  # behind the headers of netlink and tc

@@ -192,13 +192,19 @@ def program_info(number: int) -> ProgramInfo:
     return ProgramInfo(struct.unpack_from("=I", info, 4)[0], _name(info, 64), tuple(table_ids[:count]))
 
 
-def attach(index: int, place: int, program: Program, replaced: Program | None = None) -> None:
+def attach(
+    index: int, place: int, program: Program, replaced: Program | None = None, *, is_first: bool = False
+) -> None:
     """Put a program on an interface of the calling thread's network namespace, or in the place of another.
 
-    `place` is the kernel's number of the hook. The interface keeps it until it is detached or the interface goes.
+    It runs behind those that are there, or before them. `place` is the kernel's number of the hook. The interface keeps
+    it until it is detached or the interface goes.
     """
-    replace_flag = 1 << 2
-    flags, old = (replace_flag, replaced.fileno()) if replaced is not None else (0, 0)
+    replace_flag, before_flag = 1 << 2, 1 << 3
+    if replaced is not None:
+        flags, old = replace_flag, replaced.fileno()
+    else:
+        flags, old = before_flag if is_first else 0, 0
     _call(_ATTACH, "=IIIII", index, program.fileno(), place, flags, old, what="attach a program")
 
 
