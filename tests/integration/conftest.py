@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ async def running(
 
     `changes` are settings that differ from their defaults.
     """
-    lab = labs.read_lab(LAB)
+    lab = _lab()
     keys = StateKeys(b"s" * 32, b"k" * 32)
     telemetry = Telemetry("memory", pool_of(lab.region))
     # As in a lab: tests ask more in a second than people do.
@@ -190,6 +191,11 @@ async def running(
                 loop.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await loop
+
+
+@cache
+def _lab() -> labs.Lab:
+    return labs.read_lab(LAB)
 
 
 @pytest.fixture(scope="session")
