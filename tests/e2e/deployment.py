@@ -258,7 +258,9 @@ class Deployment:
             if server.poll() is None:
                 server.kill()
                 server.wait(10)
-        self.run("lab", "down", "--state", str(self.state))
+        down = self.run("lab", "down", "--state", str(self.state))
+        left = [path.name for path in Path("/run/netns").glob(f"lb.{self.region}.*")]
+        assert self.prefix or not left, f"{down.stdout}{down.stderr} leaves {left}"
 
 
 class Talk:

@@ -28,7 +28,6 @@ def detach(state_path: Path) -> bool:
         return False  # who is not root has never been in a bridge
     namespaces, instance = user_namespace.join(state.path), state.instance()
     prefix = ownership.edge_prefix(state.region(""))
-    edges = [name for name in namespaces.names() if name.startswith(prefix)]
-    was_attached = any(ownership.owner(namespaces, name) == instance for name in edges)
+    was_attached = bool(ownership.all_of(namespaces, instance, prefix))
     take_down_lab(state, namespaces)
     return was_attached

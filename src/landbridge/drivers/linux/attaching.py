@@ -177,7 +177,7 @@ def remove_ports(namespaces: Namespaces, instance: str, kept: Collection[SubnetI
                     subnet_id, _, _ = link.alias.removeprefix(prefix).partition(" ")
                     if link.alias.startswith(prefix) and subnet_id not in kept:
                         place.netlink.delete_link(link.index)
-        except (NotAttachable, OSError):
+        except (NotAttachable, NoSuchNamespace, OSError):
             continue  # it went away while we looked
 
 

@@ -105,11 +105,8 @@ class LabNetwork:
 
     def remove_all(self) -> None:
         """Remove every namespace of this instance, edges included. Close the driver first: it keeps edges alive."""
-        for name in self._ours():
+        for name in ownership.all_of(self._namespaces, self._instance):
             self._namespaces.remove(name)
-
-    def _ours(self) -> list[str]:
-        return [name for name in self._namespaces.names() if ownership.owner(self._namespaces, name) == self._instance]
 
     def _remove_others(self, switch: Netlink, fabric: Fabric, wanted: set[str]) -> None:
         ports = {_host_port(host) for subnet in fabric.subnets for host in subnet.hosts}
@@ -119,7 +116,7 @@ class LabNetwork:
             # Cables first: a program may keep a removed namespace alive, and it must not stay plugged in.
             if link.name.startswith(("br-", "host-", "edge-")) and link.name not in ports:
                 switch.delete_link(link.index)
-        for name in self._ours():
+        for name in ownership.all_of(self._namespaces, self._instance):
             if name not in wanted:
                 self._namespaces.remove(name)
 

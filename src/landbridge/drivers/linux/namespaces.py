@@ -143,9 +143,15 @@ class Namespaces:
 
     def open(self, name: str) -> int:
         """Return a new descriptor of a namespace; the caller closes it."""
-        if not self.exists(name):
+        try:
+            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NoSuchNamespace(f"there is no network namespace {name}") from None
+        # Asked of what was opened: a name may lose its namespace at any moment.
+        if os.fstat(descriptor).st_dev != _namespace_device():
+            os.close(descriptor)
             raise NoSuchNamespace(f"there is no network namespace {name}")
-        return os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+        return descriptor
 
     def _make_directory(self) -> None:
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -5,9 +5,10 @@ another instance's label, or none, is never changed or removed.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from landbridge.domain.ids import VpcId
-from landbridge.drivers.linux.namespaces import Namespaces
+from landbridge.drivers.linux.namespaces import Namespaces, NoSuchNamespace
 from landbridge.drivers.linux.netlink import Netlink
 
 PREFIX = "lb."
@@ -46,7 +47,11 @@ def switch_namespace(region: str) -> str:
 
 
 def owner(namespaces: Namespaces, name: str) -> str | None:
-    """Return the instance that a namespace belongs to, None if it is not Landbridge's."""
+    """Return the instance that a namespace belongs to, None if it is not Landbridge's.
+
+    Raises:
+        NoSuchNamespace: it is not there, or not any more.
+    """
     netlink = namespaces.inside(name, Netlink)
     try:
         loopback = netlink.find_link("lo")
@@ -56,11 +61,23 @@ def owner(namespaces: Namespaces, name: str) -> str | None:
     return alias.removeprefix(_LABEL) if alias.startswith(_LABEL) else None
 
 
+def all_of(namespaces: Namespaces, instance: str, prefix: str = PREFIX) -> list[str]:
+    """Return the names of an instance's namespaces, sorted; those of others may come and go meanwhile."""
+    found: list[str] = []
+    for name in namespaces.names():
+        if name.startswith(prefix):
+            with suppress(NoSuchNamespace):
+                if owner(namespaces, name) == instance:
+                    found.append(name)
+    return found
+
+
 def is_ours(namespaces: Namespaces, name: str, instance: str) -> bool:
     """Say whether there is such a namespace and it is ours. Raises NamespaceTaken if it is somebody else's."""
-    if not namespaces.exists(name):
+    try:
+        found = owner(namespaces, name)
+    except NoSuchNamespace:
         return False
-    found = owner(namespaces, name)
     if found != instance:
         raise NamespaceTaken(name, found)
     return True
