@@ -90,6 +90,7 @@ class Deployment:
     agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
+    last_words: str = ""
 
     @property
     def state(self) -> Path:
@@ -258,9 +259,7 @@ class Deployment:
             if server.poll() is None:
                 server.kill()
                 server.wait(10)
-        down = self.run("lab", "down", "--state", str(self.state))
-        left = [path.name for path in Path("/run/netns").glob(f"lb.{self.region}.*")]
-        assert self.prefix or not left, f"{down.stdout}{down.stderr} leaves {left}"
+        self.last_words = self.run("lab", "down", "--state", str(self.state)).stderr
 
 
 class Talk:
@@ -346,6 +345,9 @@ def new_deployment(
     for deployment in made:
         deployment.clean_up()
         shutil.rmtree(deployment.home, ignore_errors=True)
+    # The next test would find their names taken.
+    left = [path for deployment in made for path in Path("/run/netns").glob(f"lb.{deployment.region}.*")]
+    assert not left, [deployment.last_words for deployment in made]
 
 
 @pytest.fixture
