@@ -210,7 +210,7 @@ class Telemetry:
                 "sweep.held",
                 removals=removals,
                 wired=wired,
-                advice="look at `landbridge plan`; if the removals are right, restart serve with --confirm-removals",
+                advice="see `landbridge plan`; if the removals are right, run `landbridge agent --confirm-removals`",
             )
 
     def observed(self, outcome: Outcome, lag_seconds: float) -> None:

@@ -165,6 +165,15 @@ def forget_instance(instance: str) -> None:
     (_INSTANCES / instance).unlink(missing_ok=True)
 
 
+def home_of(instance: str) -> Path | None:
+    """Return the state directory that an instance on this machine lives in; None: none is known that still does."""
+    try:
+        path = Path((_INSTANCES / str(uuid.UUID(instance))).read_text().strip())
+        return path if (path / "instance").read_text().strip() == instance else None
+    except (OSError, ValueError):
+        return None
+
+
 def describe_owner(instance: str | None) -> str:
     """Say who holds a name that we want, and what to do about it."""
     if instance is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from landbridge.control.reconciler import UNASKED_REMOVALS_ALLOWED, removes_too_much
+from landbridge.control.brake import UNASKED_REMOVALS_ALLOWED, removes_too_much
 from landbridge.dataplane.driver import DRIFTED, DriverError, Retry
 from landbridge.dataplane.plan import Plan, Remove
 from landbridge.domain.ids import EndpointId, ServiceId
@@ -183,6 +183,69 @@ async def reject(acme: Tenant, service: dict, endpoint: dict) -> dict:
     body = {"action": "reject", "endpoints": [endpoint["id"]]}
     answer = await acme.post(f"vpc-endpoint-services/{service['id']}/connections/action", body)
     return answer["connections"][0]
+
+
+def copy_database(source: Path, target: Path) -> None:
+    target.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(source)) as reading, contextlib.closing(sqlite3.connect(target)) as copy:
+        reading.backup(copy)
+
+
+async def accepted_after_a_copy(world: World, source: Path, target: Path) -> tuple[str, list[EndpointId]]:
+    """Copy the database while endpoints wait for their acceptance, then accept them; return their service and ids."""
+    acme = await world.login("acme-admin", "acme-password", "acme")
+    globex = await world.login("globex-admin", "globex-password", "globex")
+    service = await world.available_service(acme)
+    body = world.endpoint_body(service["id"])
+    ids = [EndpointId((await globex.post("vpc-endpoints", body))["id"]) for _ in range(UNASKED_REMOVALS_ALLOWED + 1)]
+    for _ in range(2000):
+        rows = await world.store.read(lambda tx: tx.endpoints_by_id(ids))
+        if all(row.observed_generation == row.generation for row in rows.values()):
+            break
+        await asyncio.sleep(0.005)
+    copy_database(source, target)
+    path = f"vpc-endpoint-services/{service['id']}"
+    for id_ in ids:
+        await acme.post(f"{path}/connections/action", {"action": "receive", "endpoints": [id_]})
+        await globex.until(f"vpc-endpoints/{id_}", "accepted")
+    return path, ids
+
+
+async def test_an_older_database_ends_no_endpoints_that_were_accepted_since(
+    tmp_path: Path, database_with_the_lab: Path
+):
+    shutil.copy(database_with_the_lab, tmp_path)
+    older, driver = tmp_path / "older" / "landbridge.sqlite3", MemoryDriver()
+    async with running(tmp_path, driver) as world:
+        _, ids = await accepted_after_a_copy(world, tmp_path / "landbridge.sqlite3", older)
+
+    async with running(older.parent, MemoryDriver(driver.network)) as world:
+        assert world.driver.observe(ids).keys() == set(ids)
+        assert world.parts.reconciler.held_removals == len(ids)
+
+        assert await world.parts.reconciler.confirm_removals() == len(ids)
+
+        assert world.driver.observe(ids) == {}
+        assert b"landbridge_sweep_held_removals 0.0" in world.telemetry.metrics_text()
+
+
+async def test_a_round_beside_held_removals_takes_nothing_away_that_nobody_asked_for(
+    tmp_path: Path, database_with_the_lab: Path
+):
+    shutil.copy(database_with_the_lab, tmp_path)
+    older, driver = tmp_path / "older" / "landbridge.sqlite3", MemoryDriver()
+    async with running(tmp_path, driver) as world:
+        path, ids = await accepted_after_a_copy(world, tmp_path / "landbridge.sqlite3", older)
+
+    async with running(older.parent, MemoryDriver(driver.network)) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        changed = {"ports": [{"client_port": 8080, "server_port": 80}, {"client_port": 8081, "server_port": 80}]}
+        await acme.call("PUT", path, changed)
+        # All endpoints of a changed service are in the round.
+        await acme.until(path, "available")
+
+        assert world.driver.observe(ids).keys() == set(ids)
+        assert world.parts.reconciler.held_removals == len(ids)
 
 
 @pytest.mark.parametrize("how", ["reject", "delete"])

@@ -23,6 +23,7 @@ from landbridge.api.operators import create_operators_app
 from landbridge.bootstrap.agents_port import AgentsPort
 from landbridge.bootstrap.attached_networks import AttachedNetworks, BridgedWiring, Machine, Reloading
 from landbridge.bootstrap.composing import DataPlane, ServeOptions, SystemClock, announce, compose, pool_of
+from landbridge.bootstrap.confirming import taking_consent
 from landbridge.bootstrap.databases import connector, open_hints, open_store
 from landbridge.bootstrap.diagnosis_wiring import eyes_of
 from landbridge.bootstrap.engines import linux_driver
@@ -55,6 +56,8 @@ from landbridge.state import StateDirectory, describe_owner, forget_instance, op
 
 _STANDBY_LOOK_SECONDS = 0.25
 """How soon a standby hears that it is to end."""
+_CONSENT_SECONDS = 10.0
+"""How long a standby may have waited to use the consent to removals that it was started with."""
 
 
 def serve(settings: Settings, options: ServeOptions) -> None:
@@ -135,7 +138,9 @@ class _Server:
             hinting = Hinting()
             pool = self._pool(pool_id, Capabilities())
             await announce(store, pool, only_if_new=True)
+            asked_at = time.monotonic()
             lease = await self._lead(stack, pool_id, ended)
+            options = self._with_fresh_consent(time.monotonic() - asked_at)
             if lease is not None:
                 if not lease.is_held:
                     return  # told to end while another agent led
@@ -157,7 +162,7 @@ class _Server:
                 store,
                 keys,
                 telemetry,
-                self.options,
+                options,
                 data_plane,
                 hinting.wakeups,
                 hinting.settlements,
@@ -166,6 +171,7 @@ class _Server:
             # Before the first sweep: whoever asks meanwhile hears that it has not ended yet.
             await stack.enter_async_context(self.web.operators.answering(create_operators_app(parts.api, telemetry)))
             reconciler = parts.reconciler
+            await stack.enter_async_context(taking_consent(self.state.path, pool.name, reconciler))
             await reconciler.supervised("sweep", reconciler.sweep)
             loop = asyncio.create_task(reconciler.run(), name="reconciler")
             loop.add_done_callback(lambda _: ended.done() or ended.set_result(None))
@@ -272,6 +278,16 @@ class _Server:
         while not self.stopping.is_set and not await asyncio.to_thread(candidate.wait, _STANDBY_LOOK_SECONDS):
             pass
         return candidate.lease
+
+    def _with_fresh_consent(self, waited_seconds: float) -> ServeOptions:
+        """Return the options; consent to removals that is older than the operator's look at them is void."""
+        if not self.options.confirm_removals or waited_seconds < _CONSENT_SECONDS:
+            return self.options
+        structlog.get_logger().warning(
+            "removals.unconfirmed",
+            advice="another agent led meanwhile: if removals are held, run `landbridge agent --confirm-removals` again",
+        )
+        return replace(self.options, confirm_removals=False)
 
     def _is_ready(self) -> bool:
         if self.stopping.is_set:

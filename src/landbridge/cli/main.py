@@ -26,6 +26,8 @@ _ELSEWHERE = {
     "trace": "trace:trace",
     "user": "administration:user",
     "key": "administration:key",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
 }
 _PROJECT_ELSEWHERE = {
     "create": "administration:create_project",
@@ -163,12 +165,33 @@ def agent(
     keep: bool,
     confirm_removals: bool,
 ) -> None:
-    """Own a data plane; the API is `landbridge api`."""
+    """Own a data plane; the API is `landbridge api`.
+
+    With --confirm-removals beside a running agent or server of the same state directory: let that one remove what it
+    holds back now, and end.
+    """
+    if confirm_removals and _has_consented(config, state or default_state()):
+        return
     from landbridge.bootstrap.composing import ServeOptions  # noqa: PLC0415 — see the module docstring
     from landbridge.bootstrap.serving import agent as run  # noqa: PLC0415
 
     settings = read_settings(config, driver=driver, log_level=log_level)
     run(settings, ServeOptions(state or default_state(), lab_file, keep, confirm_removals, config))
+
+
+def _has_consented(config: Path | None, state: Path) -> bool:
+    """Tell the agent that runs beside us, if one does, that its held removals are right."""
+    from landbridge.bootstrap.confirming import confirm_beside  # noqa: PLC0415 — see the module docstring
+    from landbridge.state import StateDirectory  # noqa: PLC0415
+
+    settings = read_settings(config)
+    consent = confirm_beside(StateDirectory(state), settings.pool, shares_database=bool(settings.database))
+    if consent is None:
+        return False
+    if consent.held:
+        raise OperatorError(f"{consent.held} removals are held still, or others: look at `landbridge plan`, and repeat")
+    click.echo(f"{consent.confirmed} removals carried out" if consent.confirmed else "no removals are held back")
+    return True
 
 
 @main.command()

@@ -91,7 +91,8 @@ class RoundHistory:
             text = f"the last {self._failed_in_row} rounds failed: see round.failed and sweep.failed in the log"
             found.append(Reason("rounds-failing", text))
         if self._held_removals:
-            text = f"a sweep holds back {self._held_removals} removals that nobody asked for: see sweep.held in the log"
+            text = f"{self._held_removals} removals that nobody asked for are held back, and nothing new is wired"
+            text = f"{text}: see sweep.held in the log"
             found.append(Reason("sweep-held", text))
         return found
 

@@ -2,8 +2,7 @@
 
 A wake-up starts a round over what changed since the last revision; a failed binding is tried again by itself after
 its back-off; a sweep over everything runs at start-up and on a timer and makes lost wake-ups harmless. Rounds
-never overlap. A sweep that would remove a large share of what is wired without anybody having asked for it stops: an
-empty database must not wipe a data plane.
+never overlap. Removals that nobody asked for are held back if they are many (`brake`).
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from landbridge.control.backoff import delay_seconds
+from landbridge.control.brake import Brake, removals_asked_for, waiting
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
 from landbridge.control.round import (
     Outcome,
@@ -32,17 +32,12 @@ from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
 from landbridge.dataplane.compile import USUAL_TERMS, Terms
 from landbridge.dataplane.driver import Driver, DriverError
 from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, Wired, WiredId
-from landbridge.dataplane.plan import Ensure, Plan, diff
+from landbridge.dataplane.plan import Plan, diff
 from landbridge.domain.draining import is_cut_due, next_cut_at
 from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import Endpoint, EndpointService
 
 T = TypeVar("T")
-
-UNASKED_REMOVALS_ALLOWED = 10
-"""A sweep may always take this many unknown things away."""
-UNASKED_SHARE_ALLOWED = 0.2
-"""Beyond that, at most this share of what is wired."""
 
 
 class RoundObserver(Protocol):
@@ -75,13 +70,6 @@ class RoundObserver(Protocol):
 class _Retry:
     attempts: int
     due_at: float
-
-
-def removes_too_much(plan: Plan, asked_for: Collection[WiredId], wired_count: int) -> int:
-    """Return how many removals nobody asked for if they are too many to take on trust, else 0."""
-    unasked = sum(step.id not in asked_for for step in plan.removals)
-    limit = max(UNASKED_REMOVALS_ALLOWED, int(wired_count * UNASKED_SHARE_ALLOWED))
-    return unasked if unasked > limit else 0
 
 
 def drift(plan: Plan, rows: Mapping[WiredId, EndpointService | Endpoint], now: datetime) -> Collection[WiredId]:
@@ -127,7 +115,8 @@ class Reconciler:
         self._driver_thread = driver_thread
         self._chance = chance
         self._sweep_interval_seconds = sweep_interval_seconds
-        self._confirm_removals = confirm_removals
+        self._brake = Brake(confirms_first_sweep=confirm_removals)
+        self._consent_used = asyncio.Event()
         self._bridged = bridged
         self._connection_limit = connection_limit
         self._monotonic = monotonic
@@ -152,6 +141,20 @@ class Reconciler:
         """Sweep at once: what the data plane is attached to has changed."""
         self._must_sweep = True
         self._wakeups.ring()
+
+    @property
+    def held_removals(self) -> int:
+        """How many removals wait for the operator's consent."""
+        return self._brake.held_count
+
+    async def confirm_removals(self) -> int:
+        """Carry the removals out that are held back now; return how many they are, once a sweep has done so."""
+        confirmed = self._brake.confirm()
+        if confirmed:
+            self._consent_used.clear()
+            self.look_again()
+            await self._consent_used.wait()
+        return confirmed
 
     async def supervised(self, kind: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run a round; whatever goes wrong is told, and tried again after a back-off."""
@@ -192,15 +195,26 @@ class Reconciler:
         plan, errors = Plan(), dict[WiredId, DriverError]()
         if compiled:
             desired = wanted(compiled)
-            plan, errors = await self._in_driver_thread(lambda: self._bring_about(desired))
-            await self._write_back(outcomes(scope, compiled, errors), terms.now)
+            was_holding = self._brake.held_count > 0
+
+            def allowed(whole: Plan) -> Plan:
+                rows = {**scope.services, **scope.endpoints}
+                return self._brake.in_round(whole, removals_asked_for(whole, rows, compiled, terms.now))
+
+            plan, errors, held = await self._in_driver_thread(lambda: self._bring_about(desired, allowed))
+            await self._write_back(outcomes(scope, compiled, {**errors, **held}), terms.now, held)
+            if self._brake.held_count and not was_holding:
+                self.look_again()
         self._revision, self._next_cut_at = scope.revision, scope.next_cut_at
         if compiled:
             self._observer.round_finished("round", plan, errors, self._monotonic() - started)
 
-    def _bring_about(self, desired: Mapping[WiredId, Wired | None]) -> tuple[Plan, dict[WiredId, DriverError]]:
-        plan = diff(desired, self._driver.observe(list(desired)))
-        return plan, dict(self._driver.apply(plan)) if plan.steps else {}
+    def _bring_about(
+        self, desired: Mapping[WiredId, Wired | None], allowed: Callable[[Plan], Plan]
+    ) -> tuple[Plan, dict[WiredId, DriverError], Mapping[WiredId, DriverError]]:
+        whole = diff(desired, self._driver.observe(list(desired)))
+        plan = allowed(whole)
+        return plan, dict(self._driver.apply(plan)) if plan.steps else {}, waiting(whole, plan)
 
     async def sweep(self) -> None:
         """Compare everything with the data plane, deeply, and repair what differs."""
@@ -215,28 +229,36 @@ class Reconciler:
         desired = wanted(compiled)
         expected = [wired for wired in desired.values() if wired is not None]
         observed = await self._in_driver_thread(lambda: self._driver.survey(expected))
-        plan = Plan(diff(desired, observed).steps, is_sweep=True)
-        held = 0 if self._confirm_removals else removes_too_much(plan, desired.keys(), len(observed))
-        self._observer.sweep_held(held, len(observed))
-        if held:
-            # What tenants asked to be removed goes all the same: the outcomes below say that it is gone.
-            plan = Plan(tuple(step for step in plan.steps if isinstance(step, Ensure) or step.id in desired))
+        whole, rows = Plan(diff(desired, observed).steps, is_sweep=True), {**scope.services, **scope.endpoints}
+        plan = self._brake.in_sweep(whole, removals_asked_for(whole, rows, compiled, terms.now), desired, observed)
+        held = waiting(whole, plan)
+        self._observer.sweep_held(self._brake.held_count, len(observed))
         # From nothing at all, everything has to be wired: that is a start, and nothing has drifted.
-        if observed and (drifted := drift(plan, {**scope.services, **scope.endpoints}, terms.now)):
+        if observed and (drifted := drift(plan, rows, terms.now)):
             self._observer.drift_found(drifted)
         errors = await self._in_driver_thread(partial(self._driver.apply, plan))
-        await self._write_back(outcomes(scope, compiled, errors), terms.now)
+        await self._write_back(outcomes(scope, compiled, {**errors, **held}), terms.now, held)
         self._revision, self._next_cut_at = max(self._revision, scope.revision), scope.next_cut_at
-        self._confirm_removals = False
+        self._brake.swept()
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
+        if not self._brake.has_consent:
+            self._consent_used.set()
 
-    async def _write_back(self, results: Collection[Outcome], compiled_at: datetime) -> None:
-        to_write = [outcome for outcome in results if needs_writing(outcome, compiled_at)]
+    async def _write_back(
+        self, results: Collection[Outcome], compiled_at: datetime, held: Collection[WiredId] = ()
+    ) -> None:
+        """Write down what was reached; of what is held nothing was, and the sweep that ends the hold tries it."""
+        to_write = [
+            outcome for outcome in results if outcome.row.id not in held and needs_writing(outcome, compiled_at)
+        ]
         if to_write:
             await self._store.write(partial(_write_all, outcomes=to_write, now=compiled_at))
         now = self._clock.now()
         for outcome in results:
-            self._schedule(outcome)
+            if outcome.row.id in held:
+                self._retries.pop(outcome.row.id, None)
+            else:
+                self._schedule(outcome)
         for row in settled(results):
             self._settlements.settle(row.id, row.generation)
         for outcome in to_write:
