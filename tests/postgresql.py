@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +81,7 @@ class PostgresqlServer:
     directory: Path
     process: subprocess.Popen[bytes] | None = None
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    settings: Mapping[str, str] = field(default_factory=_SETTINGS.copy)
 
     def url(self, database: str, user: str = USER) -> str:
         """Return where a database is, as the setting `database` takes it."""
@@ -107,7 +108,7 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections, which after a crash takes a moment."""
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         command = [programs() / "postgres", "-D", self.directory / "data", "-k", self.directory, *settings]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -147,12 +148,12 @@ def _remove_what_killed_runs_left() -> None:
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator[PostgresqlServer]:
-    """Run a server from a directory of its own until the block ends."""
+def running_postgresql(**changes: str) -> Iterator[PostgresqlServer]:
+    """Run a server from a directory of its own until the block ends; `changes` are settings that shall differ."""
     # Below pytest's own directory, no other user could reach it, and its socket's name would be too long.
     _remove_what_killed_runs_left()
     directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-    server = PostgresqlServer(directory)
+    server = PostgresqlServer(directory, settings=_SETTINGS | changes)
     try:
         directory.chmod(0o755)
         owner = _owner()

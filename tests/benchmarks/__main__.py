@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from tests.benchmarks import commands, control_plane, data_path, load, peers, restart, store
+from tests.benchmarks import api_speed, commands, control_plane, data_path, load, peers, restart, store
 from tests.benchmarks.deployment import running
 from tests.benchmarks.failures import BenchmarkBroken, NotCarried
 from tests.benchmarks.figures import Row
@@ -43,10 +43,11 @@ class Extent:
     exec_samples: int
     store_samples: int
     restarts: int
+    api: api_speed.ApiExtent
 
 
-FULL = Extent(120, 10_000, 41, 0.1, 100, 300, 3)
-QUICK = Extent(20, ENDPOINT_COUNT, 9, 0.06, 20, 50, 1)
+FULL = Extent(120, 10_000, 41, 0.1, 100, 300, 3, api_speed.FULL)
+QUICK = Extent(20, ENDPOINT_COUNT, 9, 0.06, 20, 50, 1, api_speed.QUICK)
 
 
 def main() -> int:
@@ -54,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer samples: under three minutes instead of fifteen")
     parser.add_argument("--data-path", action="store_true", help="the data path alone")
+    parser.add_argument("--api", action="store_true", help="the speed of the API alone")
     parser.add_argument("--crowd", type=int, metavar="COUNT", help="endpoints present; default: 10,000, quick 1,000")
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FILE", help="default: bench/results.json")
     arguments = parser.parse_args()
@@ -68,7 +70,10 @@ def main() -> int:
     say(", ".join(f"{name} {value}" for name, value in (report.machine | report.versions).items()))
     try:
         with compiled_modules():
-            run(report, extent, is_data_path_alone=arguments.data_path)
+            if not arguments.data_path:
+                measure_api(report, extent.api)
+            if not arguments.api:
+                run(report, extent, is_data_path_alone=arguments.data_path)
     except (BenchmarkBroken, NotCarried, subprocess.SubprocessError, OSError) as broken:
         print(f"error: {broken}", file=sys.stderr)
         return 1
@@ -124,6 +129,15 @@ def run(report: Report, extent: Extent, *, is_data_path_alone: bool) -> None:
             took = restart.measure([empty_world, full_world], full.client, address, extent.restarts)
             rows = restart.rows(took[empty_world.name], took[full_world.name], full_world.endpoint_count)
             report.section("Restart", rows)
+
+
+def measure_api(report: Report, extent: api_speed.ApiExtent) -> None:
+    """Measure how many requests are answered, and how fast, before anything else runs here."""
+    results = api_speed.measure(extent)
+    report.section("API, requests per second", api_speed.rate_rows(results))
+    report.section("API, latencies", api_speed.latency_rows(results))
+    for sentence in api_speed.notes(extent):
+        report.note(sentence)
 
 
 def measure_data_path(

@@ -17,6 +17,7 @@ from tests.benchmarks.figures import Goal, Row, table
 
 SCHEMA = 1
 _ROOT = Path(__file__).resolve().parents[2]
+_MOTO_VERSION = "from importlib.metadata import version; print(version('moto'))"
 
 
 @dataclass
@@ -92,6 +93,8 @@ def describe_versions() -> dict[str, str]:
         "haproxy": ["haproxy", "-v"],
         "nft": ["nft", "--version"],
         "nginx": ["nginx", "-v"],
+        "moto": [str(_ROOT / ".tools" / "moto" / "bin" / "python"), "-c", _MOTO_VERSION],
+        "postgresql": ["psql", "--version"],
         "socat": ["socat", "-V"],
     }
     found = {"landbridge": version("landbridge"), "python": platform.python_version(), "kernel": platform.release()}

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect, text
 
 from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
 from landbridge.control.protocols import ReadTransaction, Store
+from landbridge.control.queries import EndpointQuery, ServiceQuery
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import DomainId, PermissionId, RouteTableId
 from landbridge.domain.resources import Permission, PermissionType, RouteTable, Vpc
@@ -195,11 +196,13 @@ async def check_everything_is_there(store: Store, revision: str) -> None:
             tx.project(ACME),
             tx.user_by_access_key("KEY"),
             tx.changes_since(1).endpoints[0].id,
+            tx.services(ServiceQuery(SERVICE.project_id))[1],
+            tx.endpoints(EndpointQuery(ENDPOINT.project_id))[1],
         ]
 
     roles = {ACME: frozenset({"admin"})}
     user = replace(USER, roles=roles, access_keys=(AccessKey("KEY", b"s"),))
-    expected = [SERVICE, ENDPOINT, PERMISSION, MAIN, WEB, NIC, PROJECT, user, ENDPOINT.id]
+    expected = [SERVICE, ENDPOINT, PERMISSION, MAIN, WEB, NIC, PROJECT, user, ENDPOINT.id, 1, 1]
     assert await store.read(look) == expected
     if revision >= "0003":
         assert TABLE in await store.read(lambda tx: tx.route_tables(VPC))

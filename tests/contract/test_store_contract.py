@@ -632,6 +632,19 @@ async def test_server_ports_are_free_again_when_released_and_when_the_service_is
     await store.write(lambda tx: create_service(tx, a_service(3)))
 
 
+async def test_a_service_that_claims_more_ports_keeps_its_own_and_one_of_anothers_is_refused(store: Store):
+    def service(number: int, *ports: int) -> EndpointService:
+        return a_service(number, ports=tuple(PortMapping(port, port, "TCP") for port in ports))
+
+    await store.write(lambda tx: tx.claim_server_ports(service(1, 80, 81)))
+    await store.write(lambda tx: tx.claim_server_ports(service(2, 90)))
+    await store.write(lambda tx: tx.claim_server_ports(service(1, 80, 82)))
+    with pytest.raises(PortsConflict, match="server_port 82"):
+        await store.write(lambda tx: tx.claim_server_ports(service(2, 90, 91, 82)))
+    # Nothing of a refused claim stays.
+    await store.write(lambda tx: tx.claim_server_ports(service(3, 91)))
+
+
 async def test_a_service_may_lead_two_client_ports_to_one_server_port_and_claim_again(store: Store):
     twice = a_service(ports=(PortMapping(80, 8080), PortMapping(81, 8080)))
     await store.write(lambda tx: create_service(tx, twice))
@@ -1104,6 +1117,37 @@ async def test_pages_follow_each_other_without_gap_or_double_even_at_one_moment(
     assert by_update == [2, 5, 8, 11, 1, 4, 7, 10, 3, 6, 9]
     reverse, _ = await ids(Page(limit=11, sort_by="updated_at"))
     assert reverse == by_update[::-1]
+
+
+async def test_the_total_of_a_list_follows_what_comes_and_goes_in_that_project_alone(store: Store):
+    def totals(tx: ReadTransaction) -> tuple[int, ...]:
+        projects = (ACME, UMBRELLA, ProjectId("c" * 32))
+        services = [tx.services(ServiceQuery(project))[1] for project in projects]
+        return *services, *[tx.endpoints(EndpointQuery(project))[1] for project in projects]
+
+    def add(tx: WriteTransaction) -> None:
+        for number in range(1, 4):
+            tx.add_service(a_service(number))
+            tx.add_endpoint(an_endpoint(number))
+        tx.add_service(a_service(9, project_id=UMBRELLA))
+        tx.update_service(a_service(1, description="changed", generation=2))
+
+    def remove(tx: WriteTransaction) -> None:
+        tx.remove_service(a_service(2).id)
+        tx.remove_endpoint(an_endpoint(2).id)
+        tx.remove_endpoint(an_endpoint(3).id)
+
+    def fail(tx: WriteTransaction) -> None:
+        tx.add_service(a_service(10))
+        tx.remove_endpoint(an_endpoint(1).id)
+        raise OperatorError("undone")
+
+    await store.write(add)
+    assert await store.read(totals) == (3, 1, 0, 0, 3, 0)
+    await store.write(remove)
+    with pytest.raises(OperatorError, match="undone"):
+        await store.write(fail)
+    assert await store.read(totals) == (2, 1, 0, 0, 1, 0)
 
 
 async def test_order_of_time_holds_down_to_the_microsecond(store: Store):

@@ -25,10 +25,16 @@ _CHUNK = 5000
 
 
 def page_of(
-    connection: Connection, table: Table, conditions: Sequence[ColumnElement[bool]], page: Page
+    connection: Connection,
+    table: Table,
+    conditions: Sequence[ColumnElement[bool]],
+    page: Page,
+    known_total: int | None = None,
 ) -> tuple[Sequence[AnyRow], int]:
-    """Return the rows of one page and the number of all matches."""
-    total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+    """Return the rows of one page and the number of all matches, which is counted unless it is known."""
+    total = known_total
+    if total is None:
+        total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
     if page.limit <= 0 or page.offset >= total:
         return [], total
     rows = select(table).where(*conditions).order_by(*_order(table, page)).limit(page.limit).offset(page.offset)

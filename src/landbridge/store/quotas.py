@@ -12,18 +12,12 @@ from landbridge.domain.ids import ProjectId
 from landbridge.domain.resources import QuotaType
 from landbridge.store.tables import endpoints, quotas, services
 
-_USED = {
-    QuotaType.ENDPOINT_SERVICE: select(func.count())
-    .select_from(services)
-    .where(
-        services.c.project_id == bindparam("project_id"),
-        services.c.delete_requested_at.is_(None),
-        services.c.public_owner.is_(None),
-    ),
-    QuotaType.ENDPOINT: select(func.count())
+_LIVING = (
+    select(func.count())
     .select_from(endpoints)
-    .where(endpoints.c.project_id == bindparam("project_id"), endpoints.c.delete_requested_at.is_(None)),
-}
+    .where(endpoints.c.project_id == bindparam("project_id"), endpoints.c.delete_requested_at.is_(None))
+    .scalar_subquery()
+)
 _STILL_DELETING = (
     select(func.count())
     .select_from(endpoints)
@@ -32,8 +26,20 @@ _STILL_DELETING = (
         endpoints.c.delete_requested_at.is_not(None),
         endpoints.c.grace_since_at.is_not(None),
     )
+    .scalar_subquery()
 )
 """Endpoints that are being deleted while connections go on: they keep their addresses, perhaps for a day."""
+_USED = {
+    QuotaType.ENDPOINT_SERVICE: select(func.count())
+    .select_from(services)
+    .where(
+        services.c.project_id == bindparam("project_id"),
+        services.c.delete_requested_at.is_(None),
+        services.c.public_owner.is_(None),
+    ),
+    # One question, as each one costs more than its answer.
+    QuotaType.ENDPOINT: select(_LIVING + _STILL_DELETING),
+}
 _OWN = select(quotas.c.type, quotas.c.quota).where(quotas.c.project_id == bindparam("project_id"))
 _FORGET = delete(quotas).where(quotas.c.project_id == bindparam("project_id"), quotas.c.type == bindparam("type"))
 
@@ -48,11 +54,7 @@ class QuotaReading:
 
         Services offered to everybody do not, nor what is being deleted, but for endpoints whose connections go on.
         """
-        of_project = {"project_id": project_id}
-        used = self._connection.execute(_USED[type_], of_project).scalar_one()
-        if type_ is QuotaType.ENDPOINT:
-            used += self._connection.execute(_STILL_DELETING, of_project).scalar_one()
-        return used
+        return self._connection.execute(_USED[type_], {"project_id": project_id}).scalar_one()
 
     def own_quotas(self, project_id: ProjectId) -> Mapping[QuotaType, int]:
         """Return the quotas that were set for this very project; the others are the installation's."""

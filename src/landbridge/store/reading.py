@@ -25,6 +25,7 @@ from landbridge.store.audit import AuditReading
 from landbridge.store.counting import REVISION, counter_value
 from landbridge.store.directory import DirectoryReading
 from landbridge.store.identity import IdentityReading
+from landbridge.store.kept_counts import count_of_project
 from landbridge.store.listing import chunks, contains_ignoring_case, page_of
 from landbridge.store.pools import PoolReading
 from landbridge.store.quotas import QuotaReading
@@ -128,7 +129,8 @@ class Reading(AuditReading, DirectoryReading, IdentityReading, PoolReading, Quot
             conditions.append(service_status == query.status.value)
         if query.server_type is not None:
             conditions.append(services.c.server_type == query.server_type)
-        rows, total = page_of(self._connection, services, conditions, query.page)
+        known = count_of_project(self._connection, services, query.project_id) if len(conditions) == 1 else None
+        rows, total = page_of(self._connection, services, conditions, query.page, known)
         return [service_from_row(row) for row in rows], total
 
     def public_services(self, query: PublicServiceQuery) -> tuple[Sequence[EndpointService], int]:
@@ -192,7 +194,8 @@ class Reading(AuditReading, DirectoryReading, IdentityReading, PoolReading, Quot
             conditions.append(endpoints.c.vpc_id == query.vpc_id)
         if query.id is not None:
             conditions.append(endpoints.c.id == query.id)
-        rows, total = page_of(self._connection, endpoints, conditions, query.page)
+        known = count_of_project(self._connection, endpoints, query.project_id) if len(conditions) == 1 else None
+        rows, total = page_of(self._connection, endpoints, conditions, query.page, known)
         return [endpoint_from_row(row) for row in rows], total
 
     def connections(self, query: ConnectionQuery) -> tuple[Sequence[Endpoint], int]:

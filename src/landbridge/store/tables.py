@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from landbridge.store.append_only import append_only_statements
+from landbridge.store.counting_triggers import counting_statements
 from landbridge.store.types import Address, UtcDateTime
 
 metadata = MetaData(
@@ -426,6 +427,20 @@ audit_log = Table(
     sqlite_autoincrement=True,
 )
 """Rows are added and never changed: triggers forbid it, which only an operator can take away."""
+row_counts = Table(
+    "row_counts",
+    metadata,
+    Column("table_name", String, primary_key=True),
+    Column("project_id", String, primary_key=True),
+    Column("row_count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many services and endpoints each project has; triggers keep them."""
+for _trigger in counting_statements("sqlite"):
+    event.listen(metadata, "after_create", DDL(_trigger).execute_if(dialect="sqlite"))
+for _trigger in counting_statements("postgresql"):
+    event.listen(metadata, "after_create", DDL(_trigger).execute_if(dialect="postgresql"))
+
 for _trigger in append_only_statements("sqlite"):
     event.listen(audit_log, "after_create", DDL(_trigger).execute_if(dialect="sqlite"))
 for _trigger in append_only_statements("postgresql"):

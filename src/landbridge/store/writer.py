@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -26,6 +26,11 @@ from landbridge.store.failures import Failures
 from landbridge.store.rows import Values
 
 T = TypeVar("T")
+
+# Written out: as objects of SQLAlchemy's, they would cost as much as two questions more for each work.
+_BEGIN_WORK: Final = "SAVEPOINT work"
+_UNDO_WORK: Final = "ROLLBACK TO SAVEPOINT work"
+_END_WORK: Final = "RELEASE SAVEPOINT work"
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +155,7 @@ class GroupWriter:
         self._failures.answered()
 
     def _run(self, connection: Connection, job: _Job) -> None:
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql(_BEGIN_WORK)
         try:
             transaction = AuditedWriting(connection, self._clock, job.actor)
             job.result = job.work(transaction)
@@ -160,7 +165,8 @@ class GroupWriter:
                 raise  # The neighbours' work went with the connection.
             job.error = self._for_the_caller(error)
             try:
-                savepoint.rollback()
+                connection.exec_driver_sql(_UNDO_WORK)
+                connection.exec_driver_sql(_END_WORK)
             except DBAPIError as lost:
                 # SQLite has undone everything by itself (a full disk does that), the neighbours' work included.
                 # Going on would acknowledge what is no longer there, so the whole group fails, for that reason.
@@ -168,7 +174,7 @@ class GroupWriter:
                     raise error from lost
                 raise
         else:
-            savepoint.commit()
+            connection.exec_driver_sql(_END_WORK)
 
     def _for_the_caller(self, error: BaseException) -> BaseException:
         if isinstance(error, DBAPIError):

@@ -46,7 +46,10 @@ _ADD_SERVICE = insert(services)
 _ADD_ENDPOINT = insert(endpoints)
 _PORT_OWNERS = select(
     server_port_claims.c.server_port, server_port_claims.c.protocol, server_port_claims.c.service_id
-).where(server_port_claims.c.nic_id == bindparam("nic_id"))
+).where(
+    server_port_claims.c.nic_id == bindparam("nic_id"),
+    server_port_claims.c.server_port.in_(bindparam("server_ports", expanding=True)),
+)
 _ADD_PORT_CLAIMS = insert(server_port_claims)
 _RELEASE_PORTS = delete(server_port_claims).where(server_port_claims.c.service_id == bindparam("service_id"))
 _this_target = and_(
@@ -163,9 +166,11 @@ class Writing(Reading, DirectoryWriting, IdentityWriting, PoolWriting, QuotaWrit
         if isinstance(service.backend, WayOut):
             return
         nic_id = service.backend.nic_id
-        rows = self._connection.execute(_PORT_OWNERS, {"nic_id": nic_id})
-        owners = {(port, protocol): owner for port, protocol, owner in rows}
         wanted = dict.fromkeys((mapping.server_port, mapping.protocol) for mapping in service.ports)
+        # Of these ports alone: a NIC may have many thousand others.
+        ports = list({port for port, _ in wanted})
+        rows = self._connection.execute(_PORT_OWNERS, {"nic_id": nic_id, "server_ports": ports})
+        owners = {(port, protocol): owner for port, protocol, owner in rows}
         for port, protocol in wanted:
             if owners.get((port, protocol), service.id) != service.id:
                 raise PortsConflict(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine
 
@@ -39,6 +39,7 @@ choices = st.tuples(st.just("choose"), st.just(0))
 removals = st.tuples(st.just("free"), st.integers(0, 20))
 
 
+@settings(deadline=None)  # each case makes all tables, and how long that takes depends on who else is at work
 @given(st.lists(choices | removals | wishes, max_size=60))
 def test_no_address_has_two_owners_and_of_the_used_ones_the_longest_free_comes_next(steps: list[tuple[str, int]]):
     """Compare with a model: a dict of owners, and the order in which addresses were freed."""

@@ -32,6 +32,7 @@ async def test_counting_reads_an_index_and_no_row(tmp_path: Path, type_: QuotaTy
 
     with contextlib.closing(sqlite3.connect(tmp_path / "landbridge.db")) as connection:
         for statement, parameters in counted:
-            (step,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-            assert "USING COVERING INDEX" in step[3]
-            assert "project_id=?" in step[3]
+            steps = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            looks = [step for step in steps if step.startswith(("SEARCH", "SCAN")) and step != "SCAN CONSTANT ROW"]
+            assert looks
+            assert all("USING COVERING INDEX" in look and "project_id=?" in look for look in looks)
