@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "connection": "resources:connection",
     "audit": "audit:audit",
     "trace": "trace:trace",
+    "verify": "verify:verify",
     "user": "administration:user",
     "key": "administration:key",
     "backup": "backups:backup",

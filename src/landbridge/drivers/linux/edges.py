@@ -24,7 +24,7 @@ from landbridge.drivers.linux.nft import Nft
 _LINK_MAC = bytes.fromhex("026c62000001")
 _ETHERTYPE_ARP = 0x0806
 
-_SETTINGS = {
+SETTINGS = {
     "ipv4/ip_forward": "1",
     # The proxy has one source address for each endpoint, and may need many ports of it.
     "ipv4/ip_local_port_range": "1024 65535",
@@ -39,7 +39,7 @@ _SETTINGS = {
     "ipv4/conf/default/accept_redirects": "0",
     **sysctl.WITHOUT_IPV6,
 }
-_CONNECTION_SETTINGS = {
+CONNECTION_SETTINGS = {
     # The kernel's 120 s would fill the table at 15,000 connections a second.
     "netfilter/nf_conntrack_tcp_timeout_time_wait": "10",
     # A connection that was cut must not come back to life with its next data packet.
@@ -102,10 +102,12 @@ class Edge:
 class Edges:
     """The edges of one region that belong to one instance."""
 
-    def __init__(self, namespaces: Namespaces, instance: str, region: str) -> None:
+    def __init__(self, namespaces: Namespaces, instance: str, region: str, *, looks_only: bool = False) -> None:
+        """Who `looks_only` opens edges as they are, with whatever rules and settings they have."""
         self._namespaces = namespaces
         self._instance = instance
         self._region = region
+        self._looks_only = looks_only
         self._open: dict[VpcId, Edge] = {}
 
     def ensure(self, vpc_id: VpcId) -> Edge:
@@ -113,7 +115,7 @@ class Edges:
         found = self.find(vpc_id)
         if found is None:
             name = ownership.edge_namespace(self._region, vpc_id)
-            ownership.create(self._namespaces, name, self._instance, lambda: sysctl.write(_SETTINGS))
+            ownership.create(self._namespaces, name, self._instance, lambda: sysctl.write(SETTINGS))
             found = self.find(vpc_id)
         assert found is not None  # noqa: S101 - made one line above
         return found
@@ -130,9 +132,10 @@ class Edges:
         if identity is None or not ownership.is_ours(self._namespaces, name, self._instance):
             return None
         edge = Edge(self._namespaces, name, identity)
-        # Also for an edge that was there: it may carry the rules of an older version.
-        edge.nft.run(ruleset.RULES)
-        self._namespaces.inside(name, lambda: sysctl.write(_CONNECTION_SETTINGS))
+        if not self._looks_only:
+            # Also for an edge that was there: it may carry the rules of an older version.
+            edge.nft.run(ruleset.RULES)
+            self._namespaces.inside(name, lambda: sysctl.write(CONNECTION_SETTINGS))
         self._open[vpc_id] = edge
         return edge
 

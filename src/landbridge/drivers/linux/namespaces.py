@@ -166,6 +166,16 @@ class Namespaces:
             mount("", self.directory, "none", MS_SHARED | MS_REC)
 
 
+def in_a_new_namespace(function: Callable[[], T]) -> T:
+    """Return what `function` returns inside a network namespace without a name, which ends with it."""
+
+    def enter() -> T:
+        unshare(CLONE_NEWNET)
+        return function()
+
+    return _in_thread(enter)
+
+
 def _namespace_device() -> int:
     return Path("/proc/self/ns/net").stat().st_dev
 

@@ -36,6 +36,7 @@ _UP, _NOARP = 0x1, 0x80
 _SOL_NETLINK, _EXT_ACK, _STRICT_CHECK = 270, 11, 12
 _TABLE_MAIN, _TABLE_LOCAL, _PROTOCOL_STATIC, _UNICAST, _LOCAL = 254, 255, 4, 1, 2
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
+_TABLES, _PROTOCOL_KERNEL = frozenset({_TABLE_MAIN, _TABLE_LOCAL}), 2
 _ROUTE_KINDS = frozenset({(_TABLE_MAIN, _UNICAST), (_TABLE_LOCAL, _LOCAL)})
 _RECEIVE_BYTES = 1 << 18
 
@@ -202,21 +203,18 @@ class Netlink:
 
     def routes(self) -> list[Route]:
         """Return the routes that were set, without those that the kernel made for addresses."""
-        found: list[Route] = []
-        for body in self._dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *([0] * 7), 0)):
-            if body[5] != _PROTOCOL_STATIC or (body[4], body[7]) not in _ROUTE_KINDS:
-                continue
-            attributes = _attributes(body[12:])
-            gateway = attributes.get(_RTA_GATEWAY)
-            found.append(
-                Route(
-                    IPv4Network((attributes.get(_RTA_DST, bytes(4)), body[1])),
-                    struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0],
-                    IPv4Address(gateway) if gateway else None,
-                    is_local=body[7] == _LOCAL,
-                )
-            )
-        return found
+        return [_read_route(body) for body in self._route_bodies() if _is_set_by_us(body)]
+
+    def foreign_routes(self) -> list[Route]:
+        """Return the routes in the same tables that `routes` leaves out, and that the kernel did not make either."""
+        return [
+            _read_route(body)
+            for body in self._route_bodies()
+            if body[4] in _TABLES and body[5] != _PROTOCOL_KERNEL and not _is_set_by_us(body)
+        ]
+
+    def _route_bodies(self) -> list[bytes]:
+        return self._dump(_GETROUTE, struct.pack("=BBBBBBBBI", socket.AF_INET, *([0] * 7), 0))
 
     def set_route(self, route: Route) -> None:
         """Add a route, in place of one to the same destination."""
@@ -385,3 +383,18 @@ def _route(route: Route) -> bytes:
     if route.gateway is not None:
         body += _attribute(_RTA_GATEWAY, route.gateway.packed)
     return body + _number(_RTA_OIF, route.index)
+
+
+def _is_set_by_us(body: bytes) -> bool:
+    return body[5] == _PROTOCOL_STATIC and (body[4], body[7]) in _ROUTE_KINDS
+
+
+def _read_route(body: bytes) -> Route:
+    attributes = _attributes(body[12:])
+    gateway = attributes.get(_RTA_GATEWAY)
+    return Route(
+        IPv4Network((attributes.get(_RTA_DST, bytes(4)), body[1])),
+        struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0],
+        IPv4Address(gateway) if gateway else None,
+        is_local=body[7] == _LOCAL,
+    )

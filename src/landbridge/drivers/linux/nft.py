@@ -14,6 +14,7 @@ from landbridge.drivers.linux.namespaces import Namespaces
 
 _LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON = 1 << 4
+_OUTPUT_WITHOUT_ELEMENTS = 1 << 2 | 1 << 11  # "stateless" and "terse"
 
 T = TypeVar("T")
 
@@ -74,6 +75,10 @@ class Nft:
         text = self._inside(lambda: self._run(f"list {what}", _OUTPUT_JSON))
         objects = cast("list[dict[str, Any]]", json.loads(text)["nftables"]) if text else []
         return [item for item in objects if "metainfo" not in item]
+
+    def list_rules(self) -> str:
+        """Return all tables as `nft --stateless --terse list ruleset` prints them. Raises NftError."""
+        return self._inside(lambda: self._run("list ruleset", _OUTPUT_WITHOUT_ELEMENTS))
 
     def close(self) -> None:
         """Free the context and its socket."""

@@ -188,11 +188,12 @@ def _read(edges: Mapping[VpcId, Edge]) -> set[Element]:
             elif name.startswith("link-"):
                 present.add(Element(vpc_id, Kind.ROUTE, destination, name))
         ends.update({(vpc_id, interface.name): interface for interface in interfaces.values()})
-    present.update(_whole_links(edges, ends))
+    present.update(whole_links(edges, ends))
     return present
 
 
-def _whole_links(edges: Iterable[VpcId], ends: dict[tuple[VpcId, str], Link]) -> Iterator[Element]:
+def whole_links(edges: Iterable[VpcId], ends: dict[tuple[VpcId, str], Link]) -> Iterator[Element]:
+    """Yield the links between these edges whose two ends, found by edge and name, are there, up, and each other's."""
     by_hash = {hashed(vpc_id, 9): vpc_id for vpc_id in edges}
     for (vpc_id, name), end in ends.items():
         peer = by_hash.get(name.removeprefix("link-")[:9]) if name.startswith("link-") else None
