@@ -52,6 +52,10 @@ class LinuxPlane:
         return self._namespaces
 
     @property
+    def instance(self) -> str:
+        return self._instance
+
+    @property
     def region(self) -> str:
         return self._region
 

@@ -15,7 +15,7 @@ from tests.ordinary_user import NOBODY, as_an_ordinary_user
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _SUITE = Path(__file__).resolve().parent
-_LIMIT_SECONDS = 180
+_LIMIT_SECONDS = 400
 
 
 def may_administer() -> bool:

@@ -3,8 +3,9 @@
 import random
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -15,6 +16,7 @@ from conformance.linux_plane import LinuxPlane
 from conformance.linux_probe import LinuxProbe
 from conformance.world import NOTHING, PATIENTLY, Answer, Attempt, World
 from landbridge.dataplane.model import EVERYBODY, Binding, Target, digest
+from landbridge.dataplane.verification import NOTHING as NOTHING_WANTED
 from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.envoy.binary import find_envoy
 from landbridge.drivers.envoy.listeners import TlvDialects
@@ -22,7 +24,9 @@ from landbridge.drivers.envoy.process import EnvoyProcess
 from landbridge.drivers.envoy.proxy import Proxy
 from landbridge.drivers.envoy.server import XdsServer
 from landbridge.drivers.linux import ownership
-from landbridge.drivers.linux.elements import HUB
+from landbridge.drivers.linux.edges import Edges
+from landbridge.drivers.linux.elements import HUB, join
+from landbridge.drivers.linux.looking import LinuxLooker
 from landbridge.drivers.linux.proxying import ProxyEngine
 
 pytestmark = pytest.mark.linux_only
@@ -32,19 +36,26 @@ OFFLOADS = [word for name in ("tso", "gso", "gro", "tx", "rx") for word in (name
 
 
 @pytest.fixture(scope="module")
-def proxied_plane(plane: LinuxPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxPlane]:
-    """The plane, driven by a driver that has the proxy."""
-    region, namespaces = plane.region, plane.namespaces
+def new_proxy(plane: LinuxPlane, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Proxy]:
+    """Make what each process that concerns itself with the proxy has of it."""
     state = tmp_path_factory.mktemp("proxy")
-    hub = ownership.edge_namespace(region, HUB)
-    process = EnvoyProcess(namespaces, hub, state, find_envoy(), 1, 100, random.random)
+    hub = ownership.edge_namespace(plane.region, HUB)
 
     def open_feed(socket: Path) -> XdsServer:
         return XdsServer(socket, TlvDialects(), 100, lambda _: None)
 
-    proxy = Proxy(process, open_feed)
+    return lambda: Proxy(
+        EnvoyProcess(plane.namespaces, hub, state, find_envoy(), 1, 100, random.random),
+        open_feed,
+    )
+
+
+@pytest.fixture(scope="module")
+def proxied_plane(plane: LinuxPlane, new_proxy: Callable[[], Proxy]) -> Iterator[LinuxPlane]:
+    """The plane, driven by a driver that has the proxy."""
+    proxy = new_proxy()
     former = plane.driver
-    plane.driver = plane.new_driver(engines=[ProxyEngine(namespaces, region, proxy)])
+    plane.driver = plane.new_driver(engines=[ProxyEngine(plane.namespaces, plane.region, proxy)])
     plane.driver.survey(())
     yield plane
     plane.driver.close()
@@ -252,6 +263,42 @@ def test_every_part_that_somebody_takes_away_is_missed_and_mended(proxied: World
 
     tries = (proxied.reach("red-client", endpoint.address, 80) for _ in range(3))
     assert Answer("blue-backend", 8080, endpoint.transit_address) in tries
+
+
+def test_a_listener_that_somebody_takes_out_or_leaves_is_named_by_looking(
+    proxied: World, new_proxy: Callable[[], Proxy]
+):
+    things = wired(proxied)
+    plane, (engine,) = proxied.plane, proxied.driver.engines
+    reader = ProxyEngine(plane.namespaces, plane.region, new_proxy())
+    edges = Edges(plane.namespaces, plane.instance, plane.region, looks_only=True)
+    with closing(edges), closing(LinuxLooker(plane.namespaces, plane.instance, plane.region, [reader])) as looker:
+        (carried,) = engine.read(dict(edges.all()))
+        foreign = replace(carried, key=join("10.0.0.100", 4444))
+        assert looker.look(things) == []
+
+        assert engine.change([carried], []) == {}
+        assert eventually(lambda: len(looker.look(things)) == 1)
+        (taken,) = looker.look(things)
+        assert engine.change([], [carried, foreign]) == {}
+        assert eventually(lambda: [each.wanted for each in looker.look(things)] == [NOTHING_WANTED])
+        (left,) = looker.look(things)
+        assert engine.change([foreign], []) == {}
+
+        assert "10.0.0.100 . 80" in taken.what
+        assert things[1].id in taken.concerns
+        assert "10.0.0.100 . 4444" in left.what
+        assert eventually(lambda: looker.look(things) == [])
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Wait for it: Envoy shows a moment later what it has agreed to."""
+    deadline = time.monotonic() + PATIENTLY
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def test_what_nobody_wants_any_more_goes_whole(proxied: World):

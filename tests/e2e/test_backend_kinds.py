@@ -92,7 +92,8 @@ def test_a_virtual_ip_is_followed_and_a_load_balancer_balances(new_deployment: C
     published(deployment, "10.0.0.101", port_id=ids["hosts"]["balancer"]["port_id"], server_type="LB")
 
     assert deployment.talk("10.0.0.100", 8080).seen_source == "web-1"
-    assert {deployment.talk("10.0.0.101", 8080).seen_source for _ in range(2)} == {"web-1", "web-2"}
+    # Two would do, if the health probe did not take its turn now and then.
+    assert {deployment.talk("10.0.0.101", 8080).seen_source for _ in range(4)} == {"web-1", "web-2"}
 
     on_host(deployment, "web-1", "ip", "address", "delete", "10.0.0.30/32", "dev", "eth0")
     on_host(deployment, "web-2", "ip", "address", "add", "10.0.0.30/32", "dev", "eth0")
