@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -154,11 +154,12 @@ async def running(
     confirm_removals: bool = False,
     eyes: Eyes = BLIND,
     traffic: TrafficParts | None = None,
+    through: Callable[[SqliteStore], Any] = lambda store: store,
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Run a server in this process on a state directory, which has the lab if it has a database.
 
-    `changes` are settings that differ from their defaults.
+    `changes` are settings that differ from their defaults. The server has its store `through` something.
     """
     lab = _lab()
     keys = StateKeys(b"s" * 32, b"k" * 32)
@@ -176,7 +177,7 @@ async def running(
             await store_lab(store, lab, keys.sealing_key)
         options = ServeOptions(state, confirm_removals=confirm_removals)
         data_plane = DataPlane(driver, thread, eyes, traffic)
-        parts = compose(chosen, PUBLIC_URL, store, keys, telemetry, options, data_plane)
+        parts = compose(chosen, PUBLIC_URL, through(store), keys, telemetry, options, data_plane)
         await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)
