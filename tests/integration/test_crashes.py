@@ -33,7 +33,7 @@ from tests.integration.live import LAB
 
 GONE, FAILED = "gone", "failed"
 PENDING, ACCEPTED, REJECTED, AVAILABLE = "pendingAcceptance", "accepted", "rejected", "available"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
 WITHOUT_CRASH = 10_000
 
 
