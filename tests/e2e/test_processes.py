@@ -50,7 +50,7 @@ def test_only_the_agent_can_tell_about_traffic_and_the_api_asks_it(split: Deploy
     assert connection.say("counted") == "counted"
 
     found = globex.send("GET", f"ext/vpc-endpoints/{endpoint['id']}/connections")
-    traced = globex.send("POST", f"ext/vpc-endpoints/{endpoint['id']}/trace", {"from": "10.0.0.10"})
+    traced = globex.send("POST", f"ext/vpc-endpoints/{endpoint['id']}/trace", {"from": "10.0.0.10", "probe": True})
     missing = refused(globex, "ext/vpc-endpoints/00000000-0000-4000-8000-000000000000/traffic")
 
     assert [one["client"].rpartition(":")[0] for one in found["connections"]] == ["10.0.0.10"]
