@@ -31,8 +31,10 @@ def pair(
     options = ("--config", str(config), "--lab", str(deployment.lab), "--keep")
     deployment.start_agent(*options)
     deployment.wait_for_log("server.ready")
+    # The first may have said so too, while it waited for the database.
+    said = deployment.log.read_text().count("agent.standby")
     deployment.start_agent(*options)
-    deployment.wait_for_log("agent.standby")
+    deployment.wait_for_log("agent.standby", said + 1)
     deployment.serve_api("--config", str(config))
     deployment.start_backend()
     return deployment, url
