@@ -15,6 +15,7 @@ from conformance import topology
 from conformance.linux_plane import IGNORE_RESETS, LinuxPlane, remove_what_dead_runs_left
 from conformance.linux_probe import LinuxProbe
 from conformance.world import Sabotage
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import TRANSIT_RANGE, Attachment, Bridge
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.attaching import Attaching, port_name
@@ -44,7 +45,7 @@ class BridgePlane(LinuxPlane):
             raise
         self.probe = LinuxProbe(lambda name: namespaces.path(self.namespace_of(name)))
         self.driver = self.new_driver()
-        assert self.driver.survey(()) == {}
+        assert finish(self.driver.survey(())) == {}
 
     @property
     def edge_is_gateway(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from conformance import topology
 from conformance.linux_probe import LinuxProbe
 from conformance.world import Sabotage
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import Attachment
 from landbridge.drivers.linux.driver import LinuxDriver
 from landbridge.drivers.linux.engines import Engine
@@ -42,7 +43,7 @@ class LinuxPlane:
             raise
         self.probe = LinuxProbe(lambda name: namespaces.path(self.namespace_of(name)))
         self.driver = self.new_driver()
-        assert self.driver.survey(()) == {}
+        assert finish(self.driver.survey(())) == {}
 
     def new_driver(self, instance: str | None = None, engines: Collection[Engine] = ()) -> LinuxDriver:
         return LinuxDriver(self._namespaces, instance or self._instance, self._region, engines)

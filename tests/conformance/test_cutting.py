@@ -9,6 +9,7 @@ import pytest
 
 from conformance.topology import address_of
 from conformance.world import NOTHING, Answer, Attempt, World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import Binding, PortForward, Target, Wired
 from landbridge.dataplane.plan import diff
 from landbridge.domain.ids import EndpointId
@@ -113,7 +114,7 @@ def test_a_new_driver_does_not_revive_what_an_earlier_one_cut(world: World):
     world.unwire(endpoint)
 
     second = world.plane.new_driver()
-    plan = diff({service.id: service, endpoint.id: endpoint}, second.survey([service, endpoint]))
+    plan = diff({service.id: service, endpoint.id: endpoint}, finish(second.survey([service, endpoint])))
     assert second.apply(plan) == {}
 
     assert flow.exchange(1.0) == NOTHING

@@ -7,6 +7,7 @@ import pytest
 
 from conformance.topology import address_of
 from conformance.world import ACK, NOTHING, SYN, Answer, Attempt, Emission, World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import EVERYBODY, Binding, Place, Target
 from landbridge.dataplane.plan import Plan, diff
 
@@ -114,7 +115,7 @@ def test_a_new_driver_adopts_what_drains(world: World):
 
     second = world.plane.new_driver()
     wanted = {thing.id: thing for thing in (service, barred)}
-    plan = diff(wanted, second.survey([service, barred]))
+    plan = diff(wanted, finish(second.survey([service, barred])))
 
     assert plan == Plan()
     assert flow.is_alive()

@@ -8,6 +8,7 @@ import pytest
 from conformance import topology
 from conformance.topology import CLOSED_PORT, address_of
 from conformance.world import ACK, NOTHING, SYN, SYN_ACK, TCP, UDP, Answer, Attempt, Emission, World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import digest
 from landbridge.dataplane.plan import Plan, diff
 
@@ -219,9 +220,9 @@ def test_every_part_of_a_gateway_that_somebody_takes_away_is_missed_and_mended(w
 
     for sabotage in sabotages:
         sabotage.do()
-        assert world.driver.survey([gateway]) != expected, f"{sabotage.what} was not noticed"
+        assert finish(world.driver.survey([gateway])) != expected, f"{sabotage.what} was not noticed"
         assert world.sweep(gateway) == {}, sabotage.what
-        assert world.driver.survey([gateway]) == expected, f"{sabotage.what} was not mended"
+        assert finish(world.driver.survey([gateway])) == expected, f"{sabotage.what} was not mended"
         assert answer in (world.reach("red-client", STORE, 80) for _ in range(3)), (
             f"nothing passes after {sabotage.what}"
         )
@@ -235,12 +236,12 @@ def test_a_new_driver_adopts_a_gateway_and_its_connections_or_takes_all_of_it_aw
 
     adopting = world.plane.new_driver()
     try:
-        assert diff({gateway.id: gateway}, adopting.survey([gateway])) == Plan()
+        assert diff({gateway.id: gateway}, finish(adopting.survey([gateway]))) == Plan()
         assert flow.is_alive()
-        assert adopting.apply(Plan(diff({}, adopting.survey(())).steps, is_sweep=True)) == {}
+        assert adopting.apply(Plan(diff({}, finish(adopting.survey(()))).steps, is_sweep=True)) == {}
     finally:
         adopting.close()
 
     assert flow.exchange(0.7) == NOTHING
-    assert world.driver.survey(()) == {}
+    assert finish(world.driver.survey(())) == {}
     assert world.plane.dump() == empty

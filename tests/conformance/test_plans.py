@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from conformance.topology import unattached
 from conformance.world import Answer, World
-from landbridge.dataplane.driver import DriverError
+from landbridge.dataplane.driver import DriverError, finish
 from landbridge.dataplane.model import Binding, Target, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove
 from landbridge.domain.ids import EndpointId, ServiceId
@@ -90,7 +90,7 @@ def test_any_prefix_of_a_plan_is_a_state_from_which_the_next_round_converges(wor
         assert world.apply(desired) == {}
 
         assert world.reach("red-client", new.address, 80) == Answer("blue-backend", 80, new.transit_address)
-        assert world.driver.survey((service, new)) == {thing.id: digest(thing) for thing in (service, new)}
+        assert finish(world.driver.survey((service, new))) == {thing.id: digest(thing) for thing in (service, new)}
         world.unwire(service, new)
 
 

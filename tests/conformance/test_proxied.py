@@ -15,6 +15,7 @@ import pytest
 from conformance.linux_plane import LinuxPlane
 from conformance.linux_probe import LinuxProbe
 from conformance.world import NOTHING, PATIENTLY, Answer, Attempt, World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import EVERYBODY, Binding, Target, digest
 from landbridge.dataplane.verification import NOTHING as NOTHING_WANTED
 from landbridge.domain.resources import TcpProxy
@@ -56,12 +57,12 @@ def proxied_plane(plane: LinuxPlane, new_proxy: Callable[[], Proxy]) -> Iterator
     proxy = new_proxy()
     former = plane.driver
     plane.driver = plane.new_driver(engines=[ProxyEngine(plane.namespaces, plane.region, proxy)])
-    plane.driver.survey(())
+    finish(plane.driver.survey(()))
     yield plane
     plane.driver.close()
     proxy.stop()
     plane.driver = former
-    plane.driver.survey(())
+    finish(plane.driver.survey(()))
 
 
 @pytest.fixture
@@ -253,13 +254,13 @@ def test_everything_arrives_through_a_narrow_subnet(proxied: World):
 def test_every_part_that_somebody_takes_away_is_missed_and_mended(proxied: World):
     service, endpoint = wired(proxied, allowed_sources=(IPv4Network("10.0.0.10/32"),))
     expected = {thing.id: digest(thing) for thing in (service, endpoint)}
-    assert proxied.driver.survey((service, endpoint)) == expected
+    assert finish(proxied.driver.survey((service, endpoint))) == expected
 
     for sabotage in proxied.plane.sabotages():
         sabotage.do()
-        assert proxied.driver.survey((service, endpoint)) != expected, f"{sabotage.what} was not noticed"
+        assert finish(proxied.driver.survey((service, endpoint))) != expected, f"{sabotage.what} was not noticed"
         assert proxied.sweep(service, endpoint) == {}, sabotage.what
-        assert proxied.driver.survey((service, endpoint)) == expected, f"{sabotage.what} was not mended"
+        assert finish(proxied.driver.survey((service, endpoint))) == expected, f"{sabotage.what} was not mended"
 
     tries = (proxied.reach("red-client", endpoint.address, 80) for _ in range(3))
     assert Answer("blue-backend", 8080, endpoint.transit_address) in tries
@@ -309,4 +310,4 @@ def test_what_nobody_wants_any_more_goes_whole(proxied: World):
     assert proxied.sweep() == {}
 
     assert str(stale.transit_address) not in proxied.plane.dump()
-    assert proxied.driver.survey(()) == {}
+    assert finish(proxied.driver.survey(())) == {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conformance.world import Answer, Attempt, World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import PortForward, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
 
@@ -19,13 +20,13 @@ def test_a_new_driver_adopts_what_it_finds(world: World):
     ]
     world.wire(*things)
     expected = {thing.id: digest(thing) for thing in things}
-    assert world.driver.survey(things) == expected
+    assert finish(world.driver.survey(things)) == expected
 
     adopting = world.plane.new_driver()
     try:
-        assert adopting.survey(things) == expected
+        assert finish(adopting.survey(things)) == expected
         assert adopting.observe(list(expected)) == expected
-        assert diff({thing.id: thing for thing in things}, adopting.survey(things)) == Plan()
+        assert diff({thing.id: thing for thing in things}, finish(adopting.survey(things))) == Plan()
     finally:
         adopting.close()
 
@@ -42,9 +43,9 @@ def test_every_part_that_somebody_takes_away_is_missed_and_mended(world: World):
 
     for sabotage in sabotages:
         sabotage.do()
-        assert world.driver.survey((service, endpoint)) != expected, f"{sabotage.what} was not noticed"
+        assert finish(world.driver.survey((service, endpoint))) != expected, f"{sabotage.what} was not noticed"
         assert world.sweep(service, endpoint) == {}, sabotage.what
-        assert world.driver.survey((service, endpoint)) == expected, f"{sabotage.what} was not mended"
+        assert finish(world.driver.survey((service, endpoint))) == expected, f"{sabotage.what} was not mended"
         # A link that was down has its carrier a moment after it is up again; until then a client may be refused.
         tries = (world.reach("red-client", endpoint.address, 80) for _ in range(3))
         assert answer in tries, f"nothing passes after {sabotage.what}"
@@ -76,7 +77,7 @@ def test_a_restarted_driver_mends_too(world: World):
 
     restarted = world.plane.new_driver()
     try:
-        observed = restarted.survey((service, endpoint))
+        observed = finish(restarted.survey((service, endpoint)))
         plan = diff({service.id: service, endpoint.id: endpoint}, observed)
         assert plan != Plan()
         assert restarted.apply(plan) == {}
@@ -92,10 +93,10 @@ def test_what_differs_from_what_is_expected_is_brought_to_it(world: World):
     world.wire(service, endpoint)
     changed = replace(endpoint, forwards=(PortForward(80, 8080),))
 
-    assert world.driver.survey((service, changed))[changed.id] != digest(changed)
+    assert finish(world.driver.survey((service, changed)))[changed.id] != digest(changed)
     assert world.sweep(service, changed) == {}
 
-    assert world.driver.survey((service, changed))[changed.id] == digest(changed)
+    assert finish(world.driver.survey((service, changed)))[changed.id] == digest(changed)
     assert world.reach("red-client", endpoint.address, 80) == Answer("blue-backend", 8080, endpoint.transit_address)
 
 
@@ -108,7 +109,7 @@ def test_what_nobody_wants_any_more_is_found_by_a_new_driver_and_goes(world: Wor
 
     sweeping = world.plane.new_driver()
     try:
-        observed = sweeping.survey((service, kept))
+        observed = finish(sweeping.survey((service, kept)))
         assert set(observed) == {service.id, kept.id, stale.id}
         plan = diff({service.id: service, kept.id: kept}, observed)
         assert plan.steps == (Remove(stale.id),)
@@ -128,14 +129,16 @@ def test_what_belongs_to_another_instance_is_neither_reported_nor_touched(world:
 
     stranger = world.plane.new_driver("somebody-else")
     try:
-        assert stranger.survey((service, endpoint)) == {}
+        assert finish(stranger.survey((service, endpoint))) == {}
         assert stranger.observe([service.id, endpoint.id]) == {}
         stranger.apply(Plan((Remove(service.id), Remove(endpoint.id)), is_sweep=True))
     finally:
         stranger.close()
 
     assert flow.is_alive()
-    assert world.driver.survey((service, endpoint)) == {thing.id: digest(thing) for thing in (service, endpoint)}
+    assert finish(world.driver.survey((service, endpoint))) == {
+        thing.id: digest(thing) for thing in (service, endpoint)
+    }
 
 
 def test_traffic_goes_on_while_a_new_driver_surveys_and_applies_everything_again(world: World):
@@ -148,7 +151,7 @@ def test_traffic_goes_on_while_a_new_driver_surveys_and_applies_everything_again
     for _ in range(3):
         restarted = world.plane.new_driver()
         try:
-            restarted.survey((service, endpoint))
+            finish(restarted.survey((service, endpoint)))
             again = Plan((Ensure(service, is_repair=True), Ensure(endpoint, is_repair=True)), is_sweep=True)
             assert restarted.apply(again) == {}
         finally:

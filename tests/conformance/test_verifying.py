@@ -8,6 +8,7 @@ import pytest
 from conformance import topology
 from conformance.linux_plane import LinuxPlane
 from conformance.world import World
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import Wired
 from landbridge.dataplane.verification import Difference
 from landbridge.drivers.linux import ownership
@@ -104,7 +105,7 @@ class Ground:
     def mend(self) -> None:
         """Do what a restarted server would: load the rules, and sweep."""
         restarted = self.plane.new_driver()
-        restarted.survey(self.things)
+        finish(restarted.survey(self.things))
         restarted.close()
         self.world.sweep(*self.things)
 

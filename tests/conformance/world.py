@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from conformance import topology
-from landbridge.dataplane.driver import Driver, DriverError
+from landbridge.dataplane.driver import Driver, DriverError, finish
 from landbridge.dataplane.model import (
     TRANSIT_RANGE,
     Attachment,
@@ -264,13 +264,13 @@ class World:
     def sweep(self, *expected: Wired) -> Mapping[WiredId, DriverError]:
         """Survey everything, and make it equal to what is expected."""
         desired = {thing.id: thing for thing in expected}
-        plan = diff(desired, self.driver.survey(expected))
+        plan = diff(desired, finish(self.driver.survey(expected)))
         return self.driver.apply(Plan(plan.steps, is_sweep=True))
 
     def clear(self) -> None:
         self.probe.close_flows()
         assert self.sweep() == {}
-        assert self.driver.survey(()) == {}
+        assert finish(self.driver.survey(())) == {}
 
     # Asking
 

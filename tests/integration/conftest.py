@@ -152,6 +152,7 @@ async def running(
     driver: MemoryDriver | None = None,
     *,
     confirm_removals: bool = False,
+    sweeps_first: bool = True,
     eyes: Eyes = BLIND,
     traffic: TrafficParts | None = None,
     through: Callable[[SqliteStore], Any] = lambda store: store,
@@ -178,7 +179,8 @@ async def running(
         options = ServeOptions(state, confirm_removals=confirm_removals)
         data_plane = DataPlane(driver, thread, eyes, traffic)
         parts = compose(chosen, PUBLIC_URL, through(store), keys, telemetry, options, data_plane)
-        await parts.reconciler.sweep()
+        if sweeps_first:
+            await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())
         transport = httpx.ASGITransport(create_app(parts.api, telemetry), raise_app_exceptions=False)
         operators_transport = httpx.ASGITransport(create_operators_app(parts.api, telemetry))

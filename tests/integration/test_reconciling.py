@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import time
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import pytest
 
 from landbridge.control.brake import UNASKED_REMOVALS_ALLOWED, removes_too_much
-from landbridge.dataplane.driver import DRIFTED, DriverError, Retry
+from landbridge.dataplane.driver import DRIFTED, DriverError, Retry, Surveying, finish
+from landbridge.dataplane.model import Wired
 from landbridge.dataplane.plan import Plan, Remove
 from landbridge.domain.ids import EndpointId, ServiceId
 from landbridge.drivers.memory import MemoryDriver
@@ -23,7 +26,7 @@ async def accepted_endpoint(world: World, acme: Tenant, globex: Tenant, **change
 
 
 def intact(world: World) -> set[str]:
-    return {id_ for id_, seen in world.driver.survey(()).items() if seen != DRIFTED}
+    return {id_ for id_, seen in finish(world.driver.survey(())).items() if seen != DRIFTED}
 
 
 async def test_a_sweep_finds_what_is_lost_and_counts_it_as_drift(world: World, acme: Tenant, globex: Tenant):
@@ -177,6 +180,108 @@ async def test_a_round_that_breaks_as_a_whole_is_followed_by_a_sweep(tmp_path: P
 
         await acme.until(f"vpc-endpoint-services/{service['id']}", "available")
     assert driver.failures == 0
+
+
+class Dawdling(MemoryDriver):
+    """Looks for as long as it is told to, and sees what there is at the end of its look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_time = False
+        self.is_looking = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def survey(self, expected: Collection[Wired]) -> Surveying:
+        while self.has_time:
+            self._loop.call_soon_threadsafe(self.is_looking.set)
+            time.sleep(0.002)
+            yield
+        return (yield from super().survey(expected))
+
+
+@contextlib.asynccontextmanager
+async def looking(world: World, driver: Dawdling) -> AsyncIterator[None]:
+    """Run the block while a sweep looks; end the sweep."""
+    driver.has_time = True
+    try:
+        world.parts.reconciler.look_again()
+        async with asyncio.timeout(10):
+            await driver.is_looking.wait()
+        yield
+    finally:
+        driver.has_time = False
+    counted = swept(world)
+    for _ in range(5000):
+        if swept(world) != counted:
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("the sweep does not end")
+
+
+def swept(world: World) -> bytes:
+    """Return the line of the metrics that counts the sweeps."""
+    lines = world.telemetry.metrics_text().splitlines()
+    return next(
+        line
+        for line in lines
+        if line.startswith(b'landbridge_round_duration_seconds_count{driver="memory",kind="sweep"')
+    )
+
+
+async def test_rounds_run_while_a_sweep_looks_and_the_sweep_leaves_alone_what_they_did(
+    tmp_path: Path, database_with_the_lab: Path
+):
+    shutil.copy(database_with_the_lab, tmp_path)
+    driver = Dawdling()
+    async with running(tmp_path, driver) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        globex = await world.login("globex-admin", "globex-password", "globex")
+        service, old = await accepted_endpoint(world, acme, globex)
+
+        async with looking(world, driver):
+            assert (await reject(acme, service, old))["status"] == "rejected"
+            new = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+            await globex.until(f"vpc-endpoints/{new['id']}", "accepted")
+
+        assert driver.observe([old["id"], new["id"]]).keys() == {new["id"]}
+        assert (await globex.get(f"vpc-endpoints/{old['id']}"))["status"] == "rejected"
+        assert (await globex.get(f"vpc-endpoints/{new['id']}"))["status"] == "accepted"
+        assert b"landbridge_drift_total{" not in world.telemetry.metrics_text()
+
+
+async def test_a_sweep_repairs_what_no_round_had_to_do_with_meanwhile(tmp_path: Path, database_with_the_lab: Path):
+    shutil.copy(database_with_the_lab, tmp_path)
+    driver = Dawdling()
+    async with running(tmp_path, driver) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        globex = await world.login("globex-admin", "globex-password", "globex")
+        service, damaged = await accepted_endpoint(world, acme, globex)
+        driver.network.lose(damaged["id"])
+
+        async with looking(world, driver):
+            other = await globex.post("vpc-endpoints", world.endpoint_body(service["id"]))
+            await globex.until(f"vpc-endpoints/{other['id']}", "accepted")
+
+        assert {damaged["id"], other["id"]} <= intact(world)
+        assert b'landbridge_drift_total{driver="memory"} 1.0' in world.telemetry.metrics_text()
+
+
+async def test_nothing_is_carried_out_before_the_first_look_has_ended(tmp_path: Path, database_with_the_lab: Path):
+    shutil.copy(database_with_the_lab, tmp_path)
+    driver = Dawdling()
+    driver.has_time = True
+    async with running(tmp_path, driver, sweeps_first=False) as world:
+        acme = await world.login("acme-admin", "acme-password", "acme")
+        world.parts.reconciler.look_again()
+        async with asyncio.timeout(10):
+            await driver.is_looking.wait()
+        service = await acme.post("vpc-endpoint-services", world.service_body())
+        await asyncio.sleep(0.2)
+        assert (await acme.get(f"vpc-endpoint-services/{service['id']}"))["status"] == "creating"
+
+        driver.has_time = False
+
+        await acme.until(f"vpc-endpoint-services/{service['id']}", "available")
 
 
 async def reject(acme: Tenant, service: dict, endpoint: dict) -> dict:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from landbridge.dataplane.compile import Compiled
 from landbridge.dataplane.driver import DriverError, Retry
 from landbridge.dataplane.model import Binding, Digest, GatewayBinding, Target, Wired, WiredId
-from landbridge.dataplane.plan import Ensure, Plan, Step
+from landbridge.dataplane.plan import Ensure, Plan, Step, id_of
 from landbridge.domain.draining import is_cut_due
 from landbridge.domain.resources import Endpoint, EndpointService
 
@@ -129,12 +129,8 @@ def waiting(plan: Plan, allowed: Plan) -> Mapping[WiredId, DriverError]:
     """Return an error for each step of a plan that is not taken now."""
     if allowed is plan:
         return {}
-    taken = {_id_of(step) for step in allowed.steps}
-    return {id_: WAITING for step in plan.steps if (id_ := _id_of(step)) not in taken}
-
-
-def _id_of(step: Step) -> WiredId:
-    return step.wired.id if isinstance(step, Ensure) else step.id
+    taken = {id_of(step) for step in allowed.steps}
+    return {id_: WAITING for step in plan.steps if (id_ := id_of(step)) not in taken}
 
 
 def _target_addresses(wired: Wired) -> Collection[IPv4Address]:

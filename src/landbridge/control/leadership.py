@@ -7,12 +7,12 @@ seconds. At most the batch in flight is applied after another agent took over, a
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from landbridge.dataplane.driver import Capabilities, Driver, DriverError
+from landbridge.dataplane.driver import Capabilities, Driver, DriverError, Surveying
 from landbridge.dataplane.model import Digest, Wired, WiredId
-from landbridge.dataplane.plan import Plan
+from landbridge.dataplane.plan import Plan, batches
 
 LEASE_SECONDS = 2.0
 """How long a leader may act on one answer of the database."""
@@ -70,7 +70,7 @@ class LeasedDriver:
         """Look; that needs no lease."""
         return self.driver.observe(ids)
 
-    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
+    def survey(self, expected: Collection[Wired]) -> Surveying:
         """Look deeply; that needs no lease."""
         return self.driver.survey(expected)
 
@@ -81,7 +81,7 @@ class LeasedDriver:
             LeaseLost: the lease ran out; a beginning of the plan has been applied.
         """
         errors: dict[WiredId, DriverError] = {}
-        for batch in _batches(plan, self.batch_steps):
+        for batch in batches(plan, self.batch_steps):
             if not self.lease.is_held:
                 raise LeaseLost("the database has not confirmed for two seconds that this agent leads")
             errors |= self.driver.apply(batch)
@@ -90,10 +90,3 @@ class LeasedDriver:
     def close(self) -> None:
         """Let go of the data plane."""
         self.driver.close()
-
-
-def _batches(plan: Plan, size: int) -> Iterator[Plan]:
-    """Cut a plan into pieces, at least one. Leftovers go with the last, when all that is wanted is known."""
-    pieces = [plan.steps[start : start + size] for start in range(0, len(plan.steps), size)] or [()]
-    for index, steps in enumerate(pieces):
-        yield Plan(steps, is_sweep=plan.is_sweep and index == len(pieces) - 1)

@@ -3,13 +3,17 @@
 A wake-up starts a round over what changed since the last revision; a failed binding is tried again by itself after
 its back-off; a sweep over everything runs at start-up and on a timer and makes lost wake-ups harmless. Rounds
 never overlap. Removals that nobody asked for are held back if they are many (`brake`).
+
+A sweep looks and repairs a part at a time. Between two parts a round runs if something was written, so that a cut never
+waits for a sweep; what that round had to do with is newer than what the sweep has read, and the sweep leaves it alone.
+Only the first look of a process has no rounds in between: until it has ended nobody knows what is wired.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -19,6 +23,7 @@ from landbridge.control.brake import Brake, removals_asked_for, waiting
 from landbridge.control.protocols import Clock, ReadTransaction, Store, WriteTransaction
 from landbridge.control.round import (
     Outcome,
+    Scope,
     compile_scope,
     needs_writing,
     outcomes,
@@ -30,14 +35,19 @@ from landbridge.control.round import (
 from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.dataplane.bridging import NO_BRIDGES, Bridged
 from landbridge.dataplane.compile import USUAL_TERMS, Terms
-from landbridge.dataplane.driver import Driver, DriverError
-from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, Wired, WiredId
-from landbridge.dataplane.plan import Plan, diff
+from landbridge.dataplane.driver import Driver, DriverError, Surveying, finish
+from landbridge.dataplane.model import CONNECTIONS_PER_ENDPOINT, Digest, Wired, WiredId
+from landbridge.dataplane.plan import Plan, batches, diff, id_of
 from landbridge.domain.draining import is_cut_due, next_cut_at
 from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import Endpoint, EndpointService
 
 T = TypeVar("T")
+
+PART_SECONDS = 0.05
+"""How long a sweep looks at a stretch; one part of the driver's look takes a few milliseconds."""
+STEPS_AT_ONCE = 100
+"""How many steps of its plan a sweep takes at a stretch."""
 
 
 class RoundObserver(Protocol):
@@ -125,6 +135,8 @@ class Reconciler:
         self._retries: dict[WiredId, _Retry] = {}
         self._round_attempts = 0
         self._must_sweep = True
+        self._has_looked = False
+        self._overtaken: set[WiredId] = set()
 
     async def run(self) -> None:
         """Run rounds until cancelled; sweep while it is unknown what the data plane carries."""
@@ -193,6 +205,7 @@ class Reconciler:
         for id_ in vanished:
             self._retries.pop(id_, None)
         plan, errors = Plan(), dict[WiredId, DriverError]()
+        self._overtaken |= compiled.keys()
         if compiled:
             desired = wanted(compiled)
             was_holding = self._brake.held_count > 0
@@ -221,28 +234,68 @@ class Reconciler:
         started = self._monotonic()
         # Before anything is read: who asks for a look meanwhile wants another one.
         self._must_sweep = False
+        self._overtaken.clear()
         bridged, terms = self._bridged(), self._terms()
         scope = await self._store.read(
             lambda tx: read_scope(tx, self._pool_id, 0, (), everything=True, bridged=bridged, terms=terms)
         )
-        compiled = compile_scope(scope, self._driver.capabilities)
+        self._revision, self._next_cut_at = max(self._revision, scope.revision), scope.next_cut_at
+        # In threads of their own: with many rows, whoever asks the API meanwhile would notice.
+        compiled = await asyncio.to_thread(compile_scope, scope, self._driver.capabilities)
         desired = wanted(compiled)
         expected = [wired for wired in desired.values() if wired is not None]
-        observed = await self._in_driver_thread(lambda: self._driver.survey(expected))
-        whole, rows = Plan(diff(desired, observed).steps, is_sweep=True), {**scope.services, **scope.endpoints}
+        observed = await self._look(self._driver.survey(expected))
+        self._has_looked = True
+        services_of = {id_: row.service_id for id_, row in scope.endpoints.items()}
+        scope, desired, observed = without(self._overtaken, scope, desired, observed)
+        whole = Plan((await asyncio.to_thread(diff, desired, observed)).steps, is_sweep=True)
+        rows = {**scope.services, **scope.endpoints}
         plan = self._brake.in_sweep(whole, removals_asked_for(whole, rows, compiled, terms.now), desired, observed)
         held = waiting(whole, plan)
         self._observer.sweep_held(self._brake.held_count, len(observed))
         # From nothing at all, everything has to be wired: that is a start, and nothing has drifted.
         if observed and (drifted := drift(plan, rows, terms.now)):
             self._observer.drift_found(drifted)
-        errors = await self._in_driver_thread(partial(self._driver.apply, plan))
-        await self._write_back(outcomes(scope, compiled, {**errors, **held}), terms.now, held)
-        self._revision, self._next_cut_at = max(self._revision, scope.revision), scope.next_cut_at
+        errors = await self._take(plan)
+        # A service has let go of what it left only when all its endpoints have: what came of some is not known here.
+        theirs = {service_id for id_, service_id in services_of.items() if id_ in self._overtaken}
+        scope, *_ = without(self._overtaken | theirs, scope, desired, observed)
+        results = await asyncio.to_thread(outcomes, scope, compiled, {**errors, **held})
+        await self._write_back(results, terms.now, held)
         self._brake.swept()
         self._observer.round_finished("sweep", plan, errors, self._monotonic() - started)
         if not self._brake.has_consent:
             self._consent_used.set()
+
+    async def _look(self, surveying: Surveying) -> Mapping[WiredId, Digest]:
+        """Go through with a survey, with rounds in between."""
+
+        def stretch() -> Mapping[WiredId, Digest] | None:
+            until = self._monotonic() + PART_SECONDS
+            while self._monotonic() < until:
+                try:
+                    next(surveying)
+                except StopIteration as ended:
+                    return ended.value
+            return None
+
+        while (found := await self._in_driver_thread(stretch)) is None:
+            if self._has_looked:
+                await self._round_between()
+        return found
+
+    async def _take(self, plan: Plan) -> dict[WiredId, DriverError]:
+        """Take the steps of a sweep's plan, with rounds in between; leave out what these have had to do with."""
+        errors: dict[WiredId, DriverError] = {}
+        for batch in batches(plan, STEPS_AT_ONCE):
+            steps = tuple(step for step in batch.steps if id_of(step) not in self._overtaken)
+            errors |= await self._in_driver_thread(partial(self._driver.apply, Plan(steps, batch.is_sweep)))
+            await self._round_between()
+        return {id_: error for id_, error in errors.items() if id_ not in self._overtaken}
+
+    async def _round_between(self) -> None:
+        if self._wakeups.take():
+            await self.supervised("round", self.round)
 
     async def _write_back(
         self, results: Collection[Outcome], compiled_at: datetime, held: Collection[WiredId] = ()
@@ -276,6 +329,26 @@ class Reconciler:
         return await asyncio.get_running_loop().run_in_executor(self._driver_thread, work)
 
 
+def without(
+    overtaken: Collection[WiredId],
+    scope: Scope,
+    desired: Mapping[WiredId, Wired | None],
+    observed: Mapping[WiredId, Digest],
+) -> tuple[Scope, Mapping[WiredId, Wired | None], Mapping[WiredId, Digest]]:
+    """Return what a sweep has read without the things with which rounds have had to do since."""
+    if not overtaken:
+        return scope, desired, observed
+    return (
+        replace(
+            scope,
+            services={id_: row for id_, row in scope.services.items() if id_ not in overtaken},
+            endpoints={id_: row for id_, row in scope.endpoints.items() if id_ not in overtaken},
+        ),
+        {id_: wired for id_, wired in desired.items() if id_ not in overtaken},
+        {id_: digest for id_, digest in observed.items() if id_ not in overtaken},
+    )
+
+
 def _write_all(tx: WriteTransaction, outcomes: Collection[Outcome], now: datetime) -> None:
     for outcome in outcomes:
         write_outcome(tx, outcome, now)
@@ -293,5 +366,5 @@ def plan_everything(
     """Return what a sweep would do now, without doing it (`landbridge plan`)."""
     scope = read_scope(tx, pool_id, 0, (), everything=True, bridged=bridged, terms=terms)
     desired = wanted(compile_scope(scope, driver.capabilities))
-    observed = driver.survey([wired for wired in desired.values() if wired is not None])
+    observed = finish(driver.survey([wired for wired in desired.values() if wired is not None]))
     return Plan(diff(desired, observed).steps, is_sweep=True)

@@ -29,6 +29,12 @@ class Wakeups:
         """Take over that another process has written intent."""
         self._bell.set()
 
+    def take(self) -> bool:
+        """Take a ring that nobody has taken yet; return whether there was one."""
+        was_rung = self._bell.is_set()
+        self._bell.clear()
+        return was_rung
+
     async def wait(self, timeout_seconds: float | None) -> bool:
         """Wait for a ring and take it; return whether there was one before the time-out."""
         try:

@@ -3,7 +3,7 @@
 A driver observes and applies; it decides nothing. It knows whether retrying an error helps, the loop knows when.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -59,6 +59,19 @@ DRIFTED = Digest("drifted")
 """Observed for a thing that is labelled as ours and not wired as its label says."""
 
 
+Surveying = Generator[None, None, Mapping[WiredId, Digest]]
+"""A look at everything, a part at a time: what it yields says nothing, what it returns is what was found."""
+
+
+def finish(surveying: Surveying) -> Mapping[WiredId, Digest]:
+    """Go through with a look without a pause, and return what was found."""
+    while True:
+        try:
+            next(surveying)
+        except StopIteration as ended:
+            return ended.value
+
+
 class Driver(Protocol):
     """A data plane. Calls block, and come from one thread at a time.
 
@@ -74,11 +87,12 @@ class Driver(Protocol):
         """Return the digests of those of `ids` that are wired. Costs what `ids` cost, not what all cost."""
         ...
 
-    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
-        """Look at everything of this instance, deeply, and return the digest of each thing found.
+    def survey(self, expected: Collection[Wired]) -> Surveying:
+        """Look at everything of this instance, deeply, and return in the end the digest of each thing found.
 
-        What is labelled but differs in any part from `expected` is reported as `DRIFTED`. Forgets what the driver
-        believed before. Changes nothing, and other instances' things are not reported.
+        What is labelled but differs in any part from what it should be is reported as `DRIFTED`. Changes nothing, and
+        other instances' things are not reported. Parts are short: between two of them the driver may be asked to do
+        something else, and what it does is seen by the look or left out of it.
         """
         ...
 

@@ -7,8 +7,11 @@ process.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
+from operator import attrgetter
 from typing import NewType
 
 from landbridge.domain.ids import EndpointId, ServiceId, SubnetId, VpcId
@@ -179,5 +182,30 @@ def may_be_missing(wired: Wired, attachment: Attachment) -> bool:
 
 def digest(wired: Wired) -> Digest:
     """Return the digest of what is wired: equal for equal values only."""
-    # A dataclass's repr names its class, every field and every value: all that counts, and quick to make.
-    return Digest(hashlib.sha256(repr(wired).encode()).hexdigest()[:16])
+    kind = type(wired)
+    text = f"{kind.__name__}({', '.join([_text(value) for value in _VALUES[kind](wired)])})"
+    return Digest(hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _all_fields(kind: type[Wired]) -> Callable[[Wired], tuple[object, ...]]:
+    return attrgetter(*(field.name for field in fields(kind)))
+
+
+_VALUES: Mapping[type[Wired], Callable[[Wired], tuple[object, ...]]] = {
+    kind: _all_fields(kind) for kind in (Target, Binding, GatewayBinding)
+}
+
+
+def _text(value: object) -> str:
+    """Return what stands for a value and for no other of its field; quickly, as there are many."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, IPv4Address):
+        return str(int(value))
+    return _kept_repr(value)
+
+
+@lru_cache(maxsize=16384)
+def _kept_repr(value: Hashable) -> str:
+    # Of subnets, ports and lists: many things have the same. A dataclass's repr names every field and every value.
+    return repr(value)

@@ -5,7 +5,7 @@ owners of one address is the one state that is never allowed. Targets are ensure
 binding without its target accepts packets that nobody answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from landbridge.dataplane.model import Digest, Target, Wired, WiredId, digest
@@ -30,6 +30,11 @@ class Remove:
 Step = Ensure | Remove
 
 
+def id_of(step: Step) -> WiredId:
+    """Return what a step is about."""
+    return step.wired.id if isinstance(step, Ensure) else step.id
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Steps in the order in which a driver takes them.
@@ -50,6 +55,13 @@ class Plan:
     def ensures(self) -> tuple[Ensure, ...]:
         """The steps that add or change something."""
         return tuple(step for step in self.steps if isinstance(step, Ensure))
+
+
+def batches(plan: Plan, size: int) -> Iterator[Plan]:
+    """Cut a plan into pieces of so many steps, at least one. What cannot be ascribed goes with the last."""
+    pieces = [plan.steps[start : start + size] for start in range(0, len(plan.steps), size)] or [()]
+    for index, steps in enumerate(pieces):
+        yield Plan(steps, is_sweep=plan.is_sweep and index == len(pieces) - 1)
 
 
 def diff(desired: Mapping[WiredId, Wired | None], observed: Mapping[WiredId, Digest]) -> Plan:

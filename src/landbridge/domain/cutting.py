@@ -141,6 +141,9 @@ def allowed_and_barred(
 ) -> tuple[tuple[IPv4Network, ...] | None, tuple[IPv4Network, ...]]:
     """Return whose packets pass (None: everybody's), and who of them may open nothing new."""
     left = [network for one in former if not one.grace.is_over(now) for network in one.networks]
+    if not left:
+        # As it is almost always; networks are told apart slowly.
+        return None if may_open == EVERYBODY else union(may_open), ()
     allowed = union([*may_open, *left])
     return None if allowed == EVERYBODY else allowed, without(left, may_open)
 

@@ -163,7 +163,12 @@ def cut_due_since(endpoint: Endpoint, now: datetime) -> datetime | None:
 
 
 def after_the_cut(endpoint: Endpoint, now: datetime, *, is_unwired: bool) -> Endpoint:
-    """Return the endpoint without what the data plane has cut: what was due by `now`, or all if nothing is wired."""
+    """Return the endpoint without what the data plane has cut: what was due by `now`, or all if nothing is wired.
+
+    The same object if nothing was to be cut.
+    """
+    if endpoint.grace is None and not endpoint.former_clients:
+        return endpoint
     is_over = endpoint.grace is not None and endpoint.grace.is_over(now)
     return replace(
         endpoint,

@@ -5,7 +5,7 @@ The network (`memory_network`) outlives the driver as a kernel does, so a new dr
 
 from collections.abc import Collection, Mapping
 
-from landbridge.dataplane.driver import DRIFTED, Capabilities, DriverError
+from landbridge.dataplane.driver import DRIFTED, Capabilities, DriverError, Surveying
 from landbridge.dataplane.model import Digest, Wired, WiredId, digest
 from landbridge.dataplane.plan import Plan, Remove, Step
 from landbridge.drivers.memory_network import MemoryNetwork
@@ -39,8 +39,9 @@ class MemoryDriver:
         labels = self.network.labels(self._instance)
         return {id_: labels[id_] for id_ in ids if id_ in labels}
 
-    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
+    def survey(self, expected: Collection[Wired]) -> Surveying:
         """Return the digest of everything of this instance; `DRIFTED` for what is not as expected or is broken."""
+        yield
         intact = self.network.intact(self._instance)
         wanted = {wired.id: digest(wired) for wired in expected}
         return {

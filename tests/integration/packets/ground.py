@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+from landbridge.dataplane.driver import finish
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host, namespace_name
 from landbridge.dataplane.model import Attachment, Binding, PortForward, Target, Wired
 from landbridge.dataplane.plan import Plan, diff
@@ -85,7 +86,7 @@ class Ground:
             self.driver.close()
         self.engines = self._engines(self.namespaces, self.instance, self.region)
         self.driver = LinuxDriver(self.namespaces, self.instance, self.region, self.engines)
-        self.driver.survey(())
+        finish(self.driver.survey(()))
 
     def namespace(self, host: str) -> str:
         return namespace_name(self.region, host)
@@ -119,7 +120,7 @@ class Ground:
     def sweep(self) -> list[Wired]:
         """Survey, and put right what is not as wired; return that."""
         expected = {thing.id: thing for thing in self._wired}
-        plan = diff(expected, self.driver.survey(self._wired))
+        plan = diff(expected, finish(self.driver.survey(self._wired)))
         errors = self.driver.apply(Plan(plan.steps, is_sweep=True))
         assert errors == {}
         return [step.wired for step in plan.steps if hasattr(step, "wired")]

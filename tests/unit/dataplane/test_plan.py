@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from landbridge.dataplane.compile import compile_endpoint, compile_service
 from landbridge.dataplane.driver import Capabilities
 from landbridge.dataplane.model import Binding, Digest, digest
-from landbridge.dataplane.plan import Ensure, Remove, diff
+from landbridge.dataplane.plan import Ensure, Plan, Remove, batches, diff
 from landbridge.domain.ids import EndpointId
 from landbridge.domain.resources import Admission
 from tests.examples import ATTACHMENTS, a_service, an_endpoint
@@ -82,3 +82,17 @@ def test_applying_a_plan_to_what_was_observed_gives_what_was_desired(wanted: dic
 
     assert after == {id_: digest(value) for id_, value in desired.items()}
     assert diff(desired, after).steps == ()
+
+
+def test_a_plan_cut_into_batches_has_all_its_steps_in_their_order_and_sweeps_with_the_last():
+    plan = Plan(tuple(Ensure(binding(number)) for number in range(5)), is_sweep=True)
+
+    pieces = list(batches(plan, 2))
+
+    assert [len(piece.steps) for piece in pieces] == [2, 2, 1]
+    assert sum((piece.steps for piece in pieces), ()) == plan.steps
+    assert [piece.is_sweep for piece in pieces] == [False, False, True]
+
+
+def test_a_plan_without_steps_is_one_batch_because_a_sweep_takes_out_what_it_cannot_ascribe():
+    assert list(batches(Plan(is_sweep=True), 100)) == [Plan(is_sweep=True)]

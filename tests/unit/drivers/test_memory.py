@@ -3,7 +3,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from landbridge.dataplane.driver import DRIFTED, DriverError, Retry
+from landbridge.dataplane.driver import DRIFTED, DriverError, Retry, finish
 from landbridge.dataplane.fabric import Fabric, FabricSubnet, Host
 from landbridge.dataplane.model import Attachment, Binding, PortForward, Target, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove
@@ -161,7 +161,7 @@ def test_what_was_lost_is_seen_by_a_survey_only_and_mended_by_the_next_plan():
 
     assert driver.network.send(SYN) is None
     assert driver.observe([ENDPOINT.id]) == {ENDPOINT.id: digest(ENDPOINT)}
-    assert driver.survey([SERVICE, ENDPOINT]) == {SERVICE.id: digest(SERVICE), ENDPOINT.id: DRIFTED}
+    assert finish(driver.survey([SERVICE, ENDPOINT])) == {SERVICE.id: digest(SERVICE), ENDPOINT.id: DRIFTED}
 
     driver.apply(Plan((Ensure(ENDPOINT, is_repair=True),)))
     assert driver.network.send(SYN) is not None
@@ -171,7 +171,7 @@ def test_a_survey_reports_what_nobody_expects_and_calls_what_differs_drifted():
     driver = wired(SERVICE, ENDPOINT)
     changed = replace(ENDPOINT, mtu=1400)
 
-    assert driver.survey([changed]) == {SERVICE.id: digest(SERVICE), ENDPOINT.id: DRIFTED}
+    assert finish(driver.survey([changed])) == {SERVICE.id: digest(SERVICE), ENDPOINT.id: DRIFTED}
 
 
 def test_instances_on_one_network_do_not_see_each_other():
@@ -179,7 +179,7 @@ def test_instances_on_one_network_do_not_see_each_other():
     ours, theirs = MemoryDriver(network, "ours"), MemoryDriver(network, "theirs")
     ours.apply(Plan((Ensure(SERVICE), Ensure(ENDPOINT))))
 
-    assert theirs.survey([SERVICE, ENDPOINT]) == {}
+    assert finish(theirs.survey([SERVICE, ENDPOINT])) == {}
     theirs.apply(Plan((Remove(ENDPOINT.id),), is_sweep=True))
 
     assert network.send(SYN) is not None

@@ -8,7 +8,7 @@ call, whatever its plan.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError
+from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError, Surveying, finish
 from landbridge.dataplane.model import (
     Attachment,
     Binding,
@@ -18,6 +18,7 @@ from landbridge.dataplane.model import (
     Wired,
     WiredId,
     attachments,
+    digest,
     may_be_missing,
 )
 from landbridge.dataplane.plan import Ensure, Plan
@@ -25,14 +26,14 @@ from landbridge.domain.ids import VpcId
 from landbridge.domain.resources import TcpProxy
 from landbridge.drivers.linux.attaching import Attaching, NotAttachable
 from landbridge.drivers.linux.edges import Edges
-from landbridge.drivers.linux.elements import LABELS, Element, Kind, digest_in, elements, split, subnet_interface
+from landbridge.drivers.linux.elements import LABELS, Element, Kind, elements, split, subnet_interface, vpcs_of
 from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.forgetting import Forgetting
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError
 from landbridge.drivers.linux.ownership import NamespaceTaken
-from landbridge.drivers.linux.survey import survey
+from landbridge.drivers.linux.survey import Survey
 from landbridge.drivers.linux.wiring import Failures, Wiring
 
 _NEEDED = {
@@ -73,8 +74,7 @@ class LinuxDriver:
         self._forgetting = Forgetting(self._edges)
         self._with_cut_clients: set[WiredId] = set()
         self._mirror = Mirror()
-        self._digests: dict[WiredId, Digest] = {}
-        self._wired: dict[WiredId, Wired] = {}
+        self._unsettled: dict[WiredId, Digest] = {}
         self._identities: dict[VpcId, int] = {}
 
     @property
@@ -89,23 +89,26 @@ class LinuxDriver:
 
     def observe(self, ids: Collection[WiredId]) -> Mapping[WiredId, Digest]:
         """Return the digests of those of `ids` that are wired, from memory."""
-        return {id_: self._digests[id_] for id_ in ids if id_ in self._digests}
+        return {id_: found for id_ in ids if (found := self._digest(id_)) is not None}
 
-    def survey(self, expected: Collection[Wired]) -> Mapping[WiredId, Digest]:
+    def survey(self, expected: Collection[Wired]) -> Surveying:
         """Read the kernel afresh; see `Driver.survey`."""
         try:
             edges = dict(self._edges.all())
-            found = survey(edges, self._engines, expected)
+            look = Survey(self._mirror, edges, self._engines, expected)
+            yield from look.parts()
             unplugged = {one for one in _bridged(expected) if not self._attaching.is_attached(one)}
         except (OSError, NftError) as error:
             raise DriverError("the data plane cannot be read", detail=str(error)) from error
         self._identities = {vpc_id: edge.identity for vpc_id, edge in edges.items()}
-        self._mirror, self._digests = found.mirror, found.digests
-        self._wired = {wired.id: wired for wired in expected}
+        self._unsettled = look.conclude()
+        drifted = self._with_cut_clients & self._mirror.settled.keys()
         if unplugged:
-            behind = {wired.id for wired in expected if not unplugged.isdisjoint(attachments(wired))}
-            self._digests.update(dict.fromkeys(behind & self._digests.keys(), DRIFTED))
-        return dict(self._digests)
+            drifted |= {wired.id for wired in expected if not unplugged.isdisjoint(attachments(wired))}
+        for id_ in drifted:
+            if self._digest(id_) is not None:
+                self._unsettled[id_] = DRIFTED
+        return self.observe(list({**self._mirror.settled, **self._unsettled}))
 
     def apply(self, plan: Plan) -> Mapping[WiredId, DriverError]:
         """Take the plan's steps; see `Driver.apply`."""
@@ -141,7 +144,8 @@ class LinuxDriver:
         for id_, wired in wanted.items():
             if id_ not in errors:
                 self._settle(id_, wired)
-        errors |= self._forget_cut_clients(wanted.keys() - errors.keys())
+        self._mirror.settle_again()
+        errors |= self._forget_cut_clients({id_: wired for id_, wired in wanted.items() if id_ not in errors})
         if errors and self._mirror.surplus:
             # What a failed thing got half-way. Should this fail too, the next call does it.
             wiring.take_out(groups)
@@ -184,25 +188,31 @@ class LinuxDriver:
             and new.isdisjoint(self._mirror.claimed(wired.id))
         }
 
-    def _forget_cut_clients(self, ids: set[WiredId]) -> dict[WiredId, DriverError]:
+    def _forget_cut_clients(self, reached: Mapping[WiredId, Wired | None]) -> dict[WiredId, DriverError]:
         errors: dict[WiredId, DriverError] = {}
-        for id_ in self._with_cut_clients & ids:
-            wired = self._wired.get(id_)
+        for id_ in self._with_cut_clients & reached.keys():
+            wired = reached[id_]
             problem = self._forgetting.clients(wired) if isinstance(wired, Binding) else None
             if problem is None:
                 self._with_cut_clients.discard(id_)
             else:
                 errors[id_] = DriverError(_REFUSED, detail=problem)
-                self._digests[id_] = DRIFTED
+                self._unsettled[id_] = DRIFTED
         return errors
 
     def _settle(self, id_: WiredId, wired: Wired | None) -> None:
-        if wired is None:
-            self._digests.pop(id_, None)
-            self._wired.pop(id_, None)
-        else:
-            self._digests[id_] = digest_in(self._mirror.claimed(id_))
-            self._wired[id_] = wired
+        self._unsettled.pop(id_, None)
+        if wired is not None:
+            self._mirror.settle(wired)
+
+    def _digest(self, id_: WiredId) -> Digest | None:
+        """Return the digest of a thing that is wired, None if it is not."""
+        if id_ in self._unsettled:
+            return self._unsettled[id_]
+        settled = self._mirror.settled.get(id_)
+        if settled is not None:
+            return digest(settled)
+        return DRIFTED if id_ in self._mirror.claims else None
 
     def _concede(
         self,
@@ -223,9 +233,9 @@ class LinuxDriver:
             is_labelled = wanted[id_] is None or any(element.kind in LABELS for element in left)
             self._mirror.claim(id_, left if is_labelled else frozenset())
             if is_labelled:
-                self._digests[id_] = DRIFTED
+                self._unsettled[id_] = DRIFTED
             else:
-                self._digests.pop(id_, None)
+                self._unsettled.pop(id_, None)
         return errors
 
     def _obstacle(self, wired: Wired, known: dict[Attachment, DriverError | None]) -> DriverError | None:
@@ -260,14 +270,7 @@ class LinuxDriver:
 
     def _forget_addresses(self, attachment: Attachment) -> None:
         """Take note that an interface is a new one: what addresses the one before had are gone."""
-        place = attachment.vpc_id, subnet_interface(attachment.subnet_id)
-        lost = [
-            element
-            for element in self._mirror.present
-            if element.kind is Kind.ADDRESS and (element.vpc_id, element.value) == place
-        ]
-        for address in lost:
-            self._mirror.note_absent(address)
+        self._mirror.lose_interfaces(attachment.vpc_id, Kind.ADDRESS, {subnet_interface(attachment.subnet_id)})
 
     def _has_interface(self, attachment: Attachment) -> bool:
         edge = self._edges.find(attachment.vpc_id)
@@ -287,16 +290,19 @@ class LinuxDriver:
             if known is None and edge is not None:
                 self._identities[vpc_id] = edge.identity
             elif known is not None and (edge is None or edge.identity != known):
-                self.survey(list(self._wired.values()))
+                finish(self.survey(()))
                 return
 
     def _touched(self, plan: Plan) -> Iterable[VpcId]:
         for step in plan.steps:
-            id_ = step.wired.id if isinstance(step, Ensure) else step.id
-            for element in self._mirror.claimed(id_):
-                yield element.vpc_id
             if isinstance(step, Ensure):
                 yield from (attachment.vpc_id for attachment in attachments(step.wired))
+            id_ = step.wired.id if isinstance(step, Ensure) else step.id
+            settled = self._mirror.settled.get(id_)
+            if settled is None:
+                yield from (element.vpc_id for element in self._mirror.claimed(id_))
+            else:
+                yield from vpcs_of(settled)
 
 
 def _bridged(expected: Collection[Wired]) -> set[Attachment]:

@@ -18,6 +18,7 @@ from landbridge.drivers.linux.elements import HUB, link_interface, mac, subnet_i
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
 from landbridge.drivers.linux.nft import Nft
+from landbridge.drivers.linux.set_queries import SetQueries
 
 # Both ends of a link have one MAC and do no ARP: a packet sent to "my own MAC" is for the other end, so routes
 # over a link need neither addresses nor neighbours.
@@ -58,6 +59,7 @@ class Edge:
         self.identity = identity
         self.netlink = namespaces.inside(name, Netlink)
         self.nft = Nft(namespaces, name)
+        self.sets = namespaces.inside(name, SetQueries)
         self._namespaces = namespaces
         self._announcer = namespaces.inside(name, _open_announcer)
         self._links: dict[str, Link] = {}
@@ -66,6 +68,7 @@ class Edge:
         """Close the sockets; the edge stays."""
         self.netlink.close()
         self.nft.close()
+        self.sets.close()
         self._announcer.close()
 
     def open_conntrack(self) -> Conntrack:

@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network
+from socket import inet_ntoa
 
 from landbridge.dataplane.model import (
     PROBE_ADDRESS,
@@ -20,6 +22,7 @@ from landbridge.dataplane.model import (
     Target,
     Wired,
     WiredId,
+    attachments,
     digest,
 )
 from landbridge.domain.ids import EndpointId, SubnetId, VpcId
@@ -39,6 +42,8 @@ _WITH_HEADER = frozenset({TcpProxy.OPEN})
 
 class Kind(StrEnum):
     """What an element is an element of; the nftables sets and maps go by these names."""
+
+    __hash__ = str.__hash__  # elements are hashed all the time, and an enumeration's own way is slow
 
     LISTENERS = "listeners"
     ACCEPTED = "accepted_ports"
@@ -108,17 +113,54 @@ class Element:
 
 def elements(wired: Wired) -> frozenset[Element]:
     """Return all elements of what should be wired."""
+    return shared_elements(wired).union(own_elements(wired))
+
+
+def own_elements(wired: Wired) -> Iterator[Element]:
+    """Yield those elements that nothing else can want: an endpoint's, but for the way to its backend."""
+    return _of_binding(wired) if isinstance(wired, Binding) else iter(())
+
+
+def shared_elements(wired: Wired) -> frozenset[Element]:
+    """Return those elements that other things may want too."""
     match wired:
         case Target():
             return frozenset(_of_target(wired))
         case Binding():
-            return frozenset(_of_binding(wired))
+            return frozenset(_way_to_backend(wired))
         case GatewayBinding():
             return frozenset(_of_gateway(wired))
 
 
+def home_of(wired: Wired) -> VpcId:
+    """Return the VPC in whose edge most of a thing is, its labels among it."""
+    match wired:
+        case Target():
+            return wired.attachment.vpc_id
+        case Binding():
+            return wired.consumer.vpc_id
+        case GatewayBinding():
+            return wired.entries[0].vpc_id
+
+
+def vpcs_of(wired: Wired) -> frozenset[VpcId]:
+    """Return the VPCs in whose edges a thing has elements."""
+    found = {attachment.vpc_id for attachment in attachments(wired)}
+    in_hub = isinstance(wired, Target) or (isinstance(wired, Binding) and wired.tcp_proxy in _PROXIED)
+    return frozenset(found | {HUB} if in_hub else found)
+
+
+def _way_to_backend(binding: Binding) -> Iterator[Element]:
+    consumer = HUB if binding.tcp_proxy in _PROXIED else binding.consumer.vpc_id
+    provider = binding.provider.vpc_id
+    interface = link_interface(consumer, provider, is_consumer=True)
+    yield link(consumer, provider)
+    for target in (binding.target_transit_address, *binding.former_targets):
+        yield Element(consumer, Kind.ROUTE, address_text(target), interface)
+
+
 def _of_binding(binding: Binding) -> Iterator[Element]:
-    consumer, address = binding.consumer.vpc_id, str(binding.address)
+    consumer, address = binding.consumer.vpc_id, address_text(binding.address)
     mark = connection_mark(binding.id, address)
     yield Element(consumer, Kind.ADDRESS, address, subnet_interface(binding.consumer.subnet_id))
     yield Element(consumer, Kind.MARKS, address, mark)
@@ -143,12 +185,9 @@ def _measured(consumer: VpcId, mark: str, binding: Binding | GatewayBinding) -> 
 def _translated(binding: Binding, mark: str) -> Iterator[Element]:
     """Yield what is special where the consumer's edge translates addresses."""
     consumer, provider = binding.consumer.vpc_id, binding.provider.vpc_id
-    address, source = str(binding.address), str(binding.transit_address)
-    targets = [str(binding.target_transit_address), *map(str, binding.former_targets)]
-    yield link(consumer, provider)
+    address, source = address_text(binding.address), address_text(binding.transit_address)
+    targets = [address_text(one) for one in (binding.target_transit_address, *binding.former_targets)]
     yield Element(provider, Kind.ROUTE, source, link_interface(provider, consumer, is_consumer=False))
-    for target in targets:
-        yield Element(consumer, Kind.ROUTE, target, link_interface(consumer, provider, is_consumer=True))
     yield Element(consumer, Kind.EXITS, mark, source)
     yield Element(consumer, Kind.SEGMENTS, mark, str(binding.mtu - _TCP_IP_HEADER_BYTES))
     for forward in binding.forwards:
@@ -166,12 +205,9 @@ def _translated(binding: Binding, mark: str) -> Iterator[Element]:
 def _proxied(binding: Binding, mark: str) -> Iterator[Element]:
     """Yield what is special where the proxy takes the connection and opens another from the hub."""
     consumer, provider = binding.consumer.vpc_id, binding.provider.vpc_id
-    address, source = str(binding.address), str(binding.transit_address)
-    targets = [str(binding.target_transit_address), *map(str, binding.former_targets)]
-    yield link(HUB, provider)
+    address, source = address_text(binding.address), address_text(binding.transit_address)
+    targets = [address_text(one) for one in (binding.target_transit_address, *binding.former_targets)]
     yield Element(provider, Kind.ROUTE, source, link_interface(provider, HUB, is_consumer=False))
-    for target in targets:
-        yield Element(HUB, Kind.ROUTE, target, link_interface(HUB, provider, is_consumer=True))
     yield Element(HUB, Kind.ADDRESS, source, LOOPBACK)
     yield Element(HUB, Kind.MARKS, source, mark)
     yield Element(HUB, Kind.SEGMENTS, mark, str(binding.mtu - _TCP_IP_HEADER_BYTES))
@@ -270,16 +306,23 @@ def split(text: str) -> list[str]:
     return text.split(" . ")
 
 
+def address_text(address: IPv4Address) -> str:
+    """Return what `str` does, faster."""
+    return inet_ntoa(address.packed)
+
+
 def network_text(network: IPv4Network) -> str:
     """Return a network as nft writes it: a single address has no prefix length."""
     return str(network.network_address) if network.prefixlen == 32 else str(network)
 
 
+@lru_cache(maxsize=65536)
 def subnet_interface(subnet_id: SubnetId) -> str:
     """Return the name of an edge's interface in a subnet."""
     return f"sub-{hashed(subnet_id, 11)}"
 
 
+@lru_cache(maxsize=65536)
 def link_interface(own: VpcId, peer: VpcId, *, is_consumer: bool) -> str:
     """Return the name of the link's end in the edge of `own`.
 

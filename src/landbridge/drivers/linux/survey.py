@@ -1,198 +1,273 @@
-"""Read back what is in the edges, and tell which things it belongs to.
+"""Compare what is in the edges with what is believed to be there, a part at a time.
 
-Reading changes nothing. Each thing's label says its id and digest; the rest of what belongs to a labelled thing
-follows from the addresses in its elements, so also a thing that nobody expects can be removed whole.
+Reading changes nothing, and rounds may run between two parts: what they change meanwhile is theirs, and nothing that
+was read before counts for it. The mirror hears of everything at the end, at once.
+
+What is expected and not known yet is believed to be there until it is not found; so a driver that has just been
+started adopts what it finds. Each thing's label says its id and digest; what belongs to a label of an unknown thing is
+found out by `remains`.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from landbridge.dataplane.driver import DRIFTED
-from landbridge.dataplane.model import PROBE_ADDRESS, Digest, Wired, WiredId
+from landbridge.dataplane.model import Digest, Wired, WiredId
 from landbridge.domain.ids import VpcId
-from landbridge.drivers.linux import ruleset
 from landbridge.drivers.linux.edges import Edge
 from landbridge.drivers.linux.elements import (
+    ENGINES,
     HUB,
     LABELS,
     LOOPBACK,
     Element,
     Kind,
-    connection_mark,
-    digest_in,
     elements,
     hashed,
-    join,
+    home_of,
     link,
     link_interface,
-    network_text,
+    own_elements,
     read_label,
-    split,
+    shared_elements,
+    vpcs_of,
 )
 from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.netlink import Link
+from landbridge.drivers.linux.remains import Remains
+from landbridge.drivers.linux.set_contents import SetContents
+
+_THINGS_AT_ONCE = 250
+_OUTSIDE = frozenset({Kind.ADDRESS, Kind.ROUTE})
 
 
 @dataclass(frozen=True, slots=True)
+class _Damaged:
+    """A thing of which something was not found."""
+
+    wired: Wired
+    is_new: bool
+    """The mirror does not know it."""
+    missing: frozenset[Element]
+
+
 class Survey:
-    """What was found."""
+    """One look at everything."""
 
-    mirror: Mirror
-    digests: dict[WiredId, Digest]
+    def __init__(
+        self, mirror: Mirror, edges: Mapping[VpcId, Edge], engines: Iterable[Engine], expected: Iterable[Wired]
+    ) -> None:
+        """Look whether what the mirror believes is there, and what is `expected` beside it."""
+        self._mirror = mirror
+        self._edges = edges
+        self._engines = engines
+        unsettled = [wired for wired in expected if wired.id not in mirror.settled]
+        self._new = {wired.id: wired for wired in unsettled if wired.id not in mirror.claims}
+        self._claimed = {wired.id: (wired, mirror.claims[wired.id]) for wired in unsettled if wired.id in mirror.claims}
+        """What wants something else till now, or was found before anybody said what it should be."""
+        self._things = {**mirror.settled, **self._new}
+        self._gone: set[WiredId] = set()
+        """Nothing of it is in its home."""
+        self._lost: dict[WiredId, list[Element]] = defaultdict(list)
+        self._elsewhere: dict[VpcId, list[tuple[WiredId, Element]]] = defaultdict(list)
+        self._common: dict[VpcId, list[Element]] = defaultdict(list)
+        """What is believed to be there and may be several things', by place; links and engines are at nobody's."""
+        self._anywhere: set[Element] = set()
+        self._absent: set[Element] = set()
+        self._surplus: list[Element] = []
+        self._ends: dict[tuple[VpcId, str], Link] = {}
+        self._changed: Set[Element] = frozenset()
 
+    def parts(self) -> Iterator[None]:
+        """Look, and pause after each part. Raises OSError."""
+        with self._mirror.recording() as self._changed:
+            yield from self._look()
 
-def survey(edges: Mapping[VpcId, Edge], engines: Iterable[Engine], expected: Collection[Wired]) -> Survey:
-    """Compare what is in the edges with what should be there."""
-    mirror = Mirror(_read(edges).union(*(engine.read(edges) for engine in engines)))
-    labelled: dict[WiredId, list[Element]] = defaultdict(list)
-    for element in mirror.present:
-        read = read_label(element.value) if element.kind in LABELS else None
-        if read is not None:
-            labelled[read[0]].append(element)
+    def conclude(self) -> dict[WiredId, Digest]:
+        """Let the mirror know what was found; return the digests of all things that are there and not settled."""
+        self._absent -= self._changed
+        damaged = [thing for wired in self._things.values() if (thing := self._judge(wired)) is not None]
+        for thing in damaged:
+            self._note(thing)
+        for element in self._absent:
+            self._mirror.note_absent(element)
+        for element in self._surplus:
+            if element not in self._changed:
+                self._mirror.note_present(element)
+        for wired, claim in self._claimed.values():
+            self._settle_if_whole(wired, claim)
+        return self._ascribe({thing.wired.id: thing for thing in damaged})
 
-    digests: dict[WiredId, Digest] = {}
-    parts: dict[WiredId, set[Element]] = {}
-    for wired in expected:
-        wanted = elements(wired)
-        if wired.id in labelled:
-            if wanted <= mirror.present:
-                mirror.claim(wired.id, wanted)
-                digests[wired.id] = digest_in(wanted)
+    # Looking
+
+    def _look(self) -> Iterator[None]:
+        homes, visited = self._sort_out()
+        carried = set[Element]().union(*(engine.read(self._edges) for engine in self._engines))
+        yield
+        waiting: list[_Place] = []
+        for vpc_id in self._edges.keys() | homes.keys() | visited | self._common.keys():
+            place = _Place(vpc_id, self._edges.get(vpc_id), self._ends)
+            yield
+            for number, wired in enumerate(homes.pop(vpc_id, ()), 1):
+                self._strike(wired, place, carried)
+                if not number % _THINGS_AT_ONCE:
+                    yield
+            # Things at home elsewhere may have something here.
+            if vpc_id in visited:
+                waiting.append(place)
             else:
-                parts[wired.id] = set(wanted & mirror.present)
-                digests[wired.id] = DRIFTED
-    for wired_id, labels in labelled.items():
-        if wired_id not in digests:
-            parts[wired_id] = set()
-            found = {read[1] for label in labels if (read := read_label(label.value))}
-            digests[wired_id] = found.pop() if len(found) == 1 else DRIFTED
-    if parts:
-        remains = _Remains(mirror.present)
-        for wired_id, known in parts.items():
-            whole = known.union(*map(remains.of, labelled[wired_id])) & mirror.present
-            mirror.claim(wired_id, frozenset(whole))
-    return Survey(mirror, digests)
+                self._close(place)
+        for place in waiting:
+            for wired_id, element in self._elsewhere.pop(place.vpc_id, ()):
+                if not place.strike(element):
+                    self._lost[wired_id].append(element)
+            self._close(place)
+            yield
+        found = carried.union(whole_links(self._edges, self._ends))
+        self._absent |= self._anywhere - found
+        self._surplus += found - self._anywhere
+
+    def _sort_out(self) -> tuple[dict[VpcId, list[Wired]], set[VpcId]]:
+        """Return the things by their homes, and the places where some have something that are at home elsewhere."""
+        homes: dict[VpcId, list[Wired]] = defaultdict(list)
+        visited: set[VpcId] = set()
+        common = set(self._mirror.present)
+        for wired in self._things.values():
+            homes[home_of(wired)].append(wired)
+            visited |= vpcs_of(wired) - {home_of(wired)}
+        for wired in self._new.values():
+            common |= shared_elements(wired)
+        for element in common:
+            if element.kind in ENGINES or element.kind is Kind.LINK:
+                self._anywhere.add(element)
+            else:
+                self._common[element.vpc_id].append(element)
+        return homes, visited
+
+    def _strike(self, wired: Wired, place: "_Place", carried: set[Element]) -> None:
+        """Strike off what a thing has alone."""
+        lost: list[Element] = []
+        here = 0
+        for element in own_elements(wired):
+            if element.vpc_id != place.vpc_id:
+                self._elsewhere[element.vpc_id].append((wired.id, element))
+                continue
+            here += 1
+            if element.kind in ENGINES:
+                if element not in carried:
+                    lost.append(element)
+                carried.discard(element)
+            elif not place.strike(element):
+                lost.append(element)
+        if lost and len(lost) == here:
+            self._gone.add(wired.id)
+        elif lost:
+            self._lost[wired.id] = lost
+
+    def _close(self, place: "_Place") -> None:
+        self._absent |= {element for element in self._common.pop(place.vpc_id, ()) if not place.strike(element)}
+        self._surplus += place.rest()
+
+    # Concluding
+
+    def _judge(self, wired: Wired) -> _Damaged | None:
+        """Return what of a thing is missing; None: nothing, or a round has had to do with it since."""
+        id_, mirror = wired.id, self._mirror
+        is_new = id_ in self._new and id_ not in mirror.settled and id_ not in mirror.claims
+        if not is_new and mirror.settled.get(id_) is not wired:
+            return None
+        missing = {element for element in self._lost.get(id_, ()) if element not in self._changed}
+        if id_ in self._gone:
+            home = home_of(wired)
+            missing |= {element for element in own_elements(wired) if element.vpc_id == home}
+        if is_new or self._absent:
+            shared = shared_elements(wired)
+            missing |= shared & self._absent
+            # A round may have taken out the last that it knew somebody wanted.
+            missing |= {one for one in shared if one in self._changed and one not in mirror.present}
+        if missing:
+            return _Damaged(wired, is_new, frozenset(missing))
+        if is_new:
+            mirror.settle(wired)
+        return None
+
+    def _settle_if_whole(self, wired: Wired, claim: frozenset[Element]) -> None:
+        wanted = elements(wired)
+        # Another claim by now is a round's.
+        if self._mirror.claims.get(wired.id) is claim and wanted <= self._mirror.present:
+            self._mirror.claim(wired.id, wanted)
+            self._mirror.settle(wired)
+
+    def _note(self, thing: _Damaged) -> None:
+        if not thing.is_new:
+            self._mirror.lose(thing.wired.id, thing.missing)
+            return
+        for element in elements(thing.wired) - thing.missing:
+            if element not in self._changed:
+                self._mirror.note_present(element)
+
+    def _ascribe(self, damaged: Mapping[WiredId, _Damaged]) -> dict[WiredId, Digest]:
+        """Let each thing that has a label want what is there of it, and nothing else; return their digests."""
+        mirror = self._mirror
+        labels: dict[WiredId, list[Element]] = defaultdict(list)
+        for element in mirror.present:
+            read = read_label(element.value) if element.kind in LABELS else None
+            if read is not None and read[0] not in mirror.settled:
+                labels[read[0]].append(element)
+        digests: dict[WiredId, Digest] = {}
+        remains = Remains(mirror.present) if labels else None
+        for id_ in damaged.keys() | mirror.claims.keys() | labels.keys():
+            if id_ not in labels or remains is None:
+                mirror.claim(id_, frozenset())
+                continue
+            thing = damaged.get(id_)
+            parts = elements(thing.wired) if thing is not None else mirror.claimed(id_)
+            whole = parts.union(*map(remains.of, labels[id_]))
+            is_known = thing is not None or bool(parts)
+            found = {read[1] for one in labels[id_] if (read := read_label(one.value)) is not None}
+            digests[id_] = DRIFTED if is_known or len(found) != 1 else found.pop()
+            mirror.claim(id_, frozenset(whole & mirror.present))
+        return digests
 
 
-class _Remains:
-    """Finds what belongs to a label among everything that is present.
+class _Place:
+    """One edge, or one that is not there: what was found and not yet struck off."""
 
-    An endpoint's elements have its address or its mark as the first part of the key, or the mark as value; from
-    these follow the routes and links it uses, and what is in the hub and in its provider's edge for its sake.
-    """
-
-    def __init__(self, present: Collection[Element]) -> None:
-        self._by_first: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
-        self._by_mark: dict[tuple[VpcId, str], list[Element]] = defaultdict(list)
-        self._peers = {
-            (own, link_interface(own, peer, is_consumer=True)): peer
-            for known in present
-            if known.kind is Kind.LINK
-            for own, peer in ((known.vpc_id, VpcId(known.key)), (VpcId(known.key), known.vpc_id))
-        }
-        for element in present:
-            if element.kind in {Kind.GATEWAYS, Kind.DEPARTURES}:
-                mark = element.value or split(element.key)[1]
-                self._by_mark[element.vpc_id, mark].append(element)
-            elif element.kind not in LABELS | {Kind.LINK}:
-                self._by_first[element.vpc_id, split(element.key)[0]].append(element)
-
-    def of(self, label: Element) -> Iterator[Element]:
-        yield label
-        yield from self._of_target(label) if label.kind is Kind.TARGETS else self._of_endpoint(label)
-
-    def _of_target(self, label: Element) -> Iterator[Element]:
-        _, _, transit, port = split(label.key)
-        for backend in self._at(label.vpc_id, transit):
-            if backend.kind in {Kind.BACKENDS, Kind.MASQUERADED} and backend.key == join(transit, port):
-                yield backend
-                yield Element(label.vpc_id, Kind.REPLIES, join(backend.value, port), transit)
-        probe = join(PROBE_ADDRESS, transit, port)
-        yield from (one for one in self._at(HUB, str(PROBE_ADDRESS)) if one.key == probe)
-        yield Element(HUB, Kind.ADDRESS, str(PROBE_ADDRESS), LOOPBACK)
-        yield from self._routes(HUB, {transit}, {str(PROBE_ADDRESS)})
-
-    def _of_endpoint(self, label: Element) -> Iterator[Element]:
-        read = read_label(label.value)
-        mark = connection_mark(read[0], label.key) if read else ""
-        own = [
-            element
-            for element in (*self._at(label.vpc_id, label.key), *self._at(label.vpc_id, mark))
-            if element.kind not in {Kind.BACKENDS, Kind.MASQUERADED, Kind.REPLIES, Kind.ROUTE}
-        ]
-        own += self._by_mark.get((label.vpc_id, mark), ())
-        yield from own
-        targets, networks, sources = set[str](), set[str](), set[str]()
-        for element in own:
-            match element.kind:
-                case Kind.ACCEPTED:
-                    targets.add(split(element.key)[2])
-                case Kind.EXITS:
-                    sources.add(element.value)
-                case Kind.GATEWAYS:
-                    networks.add(split(element.key)[1])
-                case Kind.PROXY:
-                    yield from self._upstream(split(element.value)[2], mark)
-                case _:
-                    pass
-        yield from self._routes(label.vpc_id, targets | networks, sources)
-        for network in networks:
-            for peer in self._peers_behind(label.vpc_id, network):
-                for source in sources:
-                    yield Element(peer, Kind.PUBLIC, join(source, network))
-
-    def _upstream(self, source: str, mark: str) -> Iterator[Element]:
-        """Yield what is in the hub and behind it for an endpoint's source address and mark."""
-        there = (*self._at(HUB, source), *self._at(HUB, mark))
-        own = [element for element in there if element.kind is not Kind.ROUTE]
-        yield from own
-        targets = {split(element.key)[1] for element in own if element.kind is Kind.UPSTREAMS}
-        yield from self._routes(HUB, targets, {source})
-
-    def _routes(self, vpc_id: VpcId, destinations: Collection[str], sources: Collection[str]) -> Iterator[Element]:
-        for destination in destinations:
-            for route in self._at(vpc_id, destination):
-                peer = self._peers.get((vpc_id, route.value)) if route.kind is Kind.ROUTE else None
-                if peer is None:
-                    continue
-                yield route
-                yield link(vpc_id, peer)
-                back = link_interface(peer, vpc_id, is_consumer=False)
-                for source in sources:
-                    yield Element(peer, Kind.ROUTE, source, back)
-
-    def _peers_behind(self, vpc_id: VpcId, destination: str) -> Iterator[VpcId]:
-        for route in self._at(vpc_id, destination):
-            peer = self._peers.get((vpc_id, route.value)) if route.kind is Kind.ROUTE else None
-            if peer is not None:
-                yield peer
-
-    def _at(self, vpc_id: VpcId, first: str) -> Sequence[Element]:
-        return self._by_first.get((vpc_id, first), ())
-
-
-def _read(edges: Mapping[VpcId, Edge]) -> set[Element]:
-    present: set[Element] = set()
-    ends: dict[tuple[VpcId, str], Link] = {}
-    for vpc_id, edge in edges.items():
-        present |= ruleset.parse(vpc_id, edge.nft.list_json(f"table {ruleset.TABLE}"))
+    def __init__(self, vpc_id: VpcId, edge: Edge | None, ends: dict[tuple[VpcId, str], Link]) -> None:
+        """Read everything; the interfaces go into `ends`."""
+        self.vpc_id = vpc_id
+        self._contents = SetContents(vpc_id, None if edge is None else edge.sets)
+        self._outside: set[Element] = set()
+        if edge is None:
+            return
         interfaces = {interface.index: interface for interface in edge.netlink.links()}
         edge.forget_interfaces()
-        for route in edge.netlink.routes():
-            name = interfaces[route.index].name if route.index in interfaces else ""
-            destination = network_text(route.destination)
-            if route.is_local and (name.startswith("sub-") or (vpc_id == HUB and name == LOOPBACK)):
-                present.add(Element(vpc_id, Kind.ADDRESS, destination, name))
+        for destination, index, is_local in edge.netlink.destinations():
+            name = interfaces[index].name if index in interfaces else ""
+            if is_local and (name.startswith("sub-") or (vpc_id == HUB and name == LOOPBACK)):
+                self._outside.add(Element(vpc_id, Kind.ADDRESS, destination, name))
             elif name.startswith("link-"):
-                present.add(Element(vpc_id, Kind.ROUTE, destination, name))
+                self._outside.add(Element(vpc_id, Kind.ROUTE, destination, name))
         ends.update({(vpc_id, interface.name): interface for interface in interfaces.values()})
-    present.update(whole_links(edges, ends))
-    return present
+
+    def strike(self, element: Element) -> bool:
+        """Strike an element off; say whether it was found."""
+        if element.kind not in _OUTSIDE:
+            return self._contents.strike(element)
+        if element not in self._outside:
+            return False
+        self._outside.remove(element)
+        return True
+
+    def rest(self) -> Iterator[Element]:
+        """Yield what was never struck off."""
+        yield from self._outside
+        yield from self._contents.rest()
 
 
-def whole_links(edges: Iterable[VpcId], ends: dict[tuple[VpcId, str], Link]) -> Iterator[Element]:
+def whole_links(edges: Iterable[VpcId], ends: Mapping[tuple[VpcId, str], Link]) -> Iterator[Element]:
     """Yield the links between these edges whose two ends, found by edge and name, are there, up, and each other's."""
     by_hash = {hashed(vpc_id, 9): vpc_id for vpc_id in edges}
     for (vpc_id, name), end in ends.items():

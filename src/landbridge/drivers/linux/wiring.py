@@ -194,18 +194,9 @@ class Wiring:
             self._put_on_interface(element)
 
     def _forget_routes(self, one: VpcId, other: VpcId) -> None:
-        ends = {
-            (own, link_interface(own, peer, is_consumer=is_consumer))
-            for own, peer in ((one, other), (other, one))
-            for is_consumer in (True, False)
-        }
-        lost = [
-            element
-            for element in self._mirror.present
-            if element.kind is Kind.ROUTE and (element.vpc_id, element.value) in ends
-        ]
-        for route in lost:
-            self._mirror.note_absent(route)
+        for own, peer in {(one, other), (other, one)}:
+            names = {link_interface(own, peer, is_consumer=is_consumer) for is_consumer in (True, False)}
+            self._mirror.lose_interfaces(own, Kind.ROUTE, names)
 
     def _put_on_interface(self, element: Element) -> None:
         edge = self._edges.find(element.vpc_id)
