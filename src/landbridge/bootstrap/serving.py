@@ -7,6 +7,7 @@ before the first request is answered; and a lab is taken down before the process
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import time
@@ -54,6 +55,8 @@ from landbridge.observability import Telemetry, configure_logging
 from landbridge.settings import DEFAULT_POOL, Settings
 from landbridge.state import StateDirectory, describe_owner, forget_instance, open_state, register_instance
 
+_FIRST_TRY_SECONDS = 1.0
+"""Who does not lead by then waits for another agent."""
 _STANDBY_LOOK_SECONDS = 0.25
 """How soon a standby hears that it is to end."""
 _CONSENT_SECONDS = 10.0
@@ -100,6 +103,9 @@ def _run(
         stopping = _StopFlag()
         import uvloop  # noqa: PLC0415 — after the user namespace is entered; its import may start threads
 
+        # What was imported stays: the collector needs not look at it again, neither now and then nor at the end.
+        gc.freeze()
+        gc.enable()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Server(settings, options, state, namespaces, lab, web, stopping).run())
 
@@ -273,7 +279,7 @@ class _Server:
         candidate = Candidate(connector(self.settings), pool_id, time.monotonic, lost)
         candidate.start()
         stack.push_async_callback(asyncio.to_thread, candidate.stop)
-        if not candidate.wait(0.0):
+        if not await asyncio.to_thread(candidate.wait, _FIRST_TRY_SECONDS):
             log.info("agent.standby", pool=self.settings.pool)
         while not self.stopping.is_set and not await asyncio.to_thread(candidate.wait, _STANDBY_LOOK_SECONDS):
             pass
