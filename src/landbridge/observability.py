@@ -20,6 +20,7 @@ from landbridge.dataplane.flows import TrafficCounters
 from landbridge.dataplane.health import Cause, Health, Result
 from landbridge.dataplane.model import PORTS_PER_ADDRESS, WiredId
 from landbridge.dataplane.plan import Ensure, Plan
+from landbridge.dataplane.tracking import FullEdges
 from landbridge.domain.ids import PoolId
 from landbridge.domain.resources import Endpoint, EndpointService
 
@@ -157,6 +158,9 @@ class Telemetry:
         self._track_limit = Gauge(
             "landbridge_conntrack_limit", "How many connections the kernel tracks in one edge", registry=r
         )
+        self._track_left = Gauge(
+            "landbridge_conntrack_left", "How many more connections the kernel tracks in the fullest edge", registry=r
+        )
         self._fullest_endpoint = Gauge(
             "landbridge_endpoint_connections_most", "Open connections of the endpoint with the most", registry=r
         )
@@ -167,6 +171,7 @@ class Telemetry:
             "landbridge_endpoint_ports_left", "Source ports that the fullest endpoint has left at least", registry=r
         )
         self._low_pools: set[PoolId] = set()
+        self._full_edges = frozenset[str]()
         self._measured = TrafficCounters()
         self._is_flow_log_away = False
         self._is_identity_away = False
@@ -353,6 +358,22 @@ class Telemetry:
         self._tracked_total.set(sum(tracked.by_edge.values()))
         if tracked.limit is not None:
             self._track_limit.set(tracked.limit)
+            self._track_left.set(tracked.limit - max(tracked.by_edge.values(), default=0))
+
+    def edges_seen(self, tracked: TrackedConnections, full: FullEdges) -> None:
+        """The edges track so many; those that are nearly full get no new endpoints until they have room."""
+        for edge in sorted(full.edges - self._full_edges):
+            advice = "raise net.netfilter.nf_conntrack_max: until this edge has room, its VPC gets no new endpoints"
+            self._log.warning(
+                "edge.nearly_full", edge=edge, tracked=tracked.by_edge[edge], limit=tracked.limit, advice=advice
+            )
+        for edge in sorted(self._full_edges - full.edges):
+            self._log.info("edge.has_room", edge=edge, tracked=tracked.by_edge.get(edge, 0), limit=tracked.limit)
+        self._full_edges = full.edges
+
+    def edges_unseen(self, error: Exception) -> None:
+        """How full the edges are could not be seen, or not be told; it is tried again."""
+        self._log.warning("edges.unseen", exc_info=error)
 
     def fullest_endpoint_counted(self, connections: int, limit: int) -> None:
         """So many connections has the endpoint with the most of them, and so many may each have."""

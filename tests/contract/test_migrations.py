@@ -17,9 +17,12 @@ from sqlalchemy import Connection, inspect, text
 from landbridge.control.accounts import AccessKey, ProjectRecord, UserRecord
 from landbridge.control.protocols import ReadTransaction, Store
 from landbridge.control.queries import EndpointQuery, ServiceQuery
+from landbridge.dataplane.driver import Capabilities
+from landbridge.dataplane.pools import Pool
+from landbridge.dataplane.tracking import FullEdges
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import DomainId, PermissionId, RouteTableId
-from landbridge.domain.resources import Permission, PermissionType, RouteTable, Vpc
+from landbridge.domain.resources import Permission, PermissionType, RouteTable, TcpProxy, Vpc
 from landbridge.store.directory_rows import nic_values, route_table_values, subnet_values, vpc_values
 from landbridge.store.migrating import configuration
 from landbridge.store.postgresql import PostgresqlStore
@@ -88,6 +91,9 @@ TABLE = RouteTable(
 MAIN = Vpc(VPC, ACME, "main", IPv4Network("10.0.0.0/16"))
 SERVICE, ENDPOINT = a_service(), an_endpoint()
 PERMISSION = Permission(PermissionId("e1"), SERVICE.id, "*", PermissionType.DOMAIN_ID, "all", NOON)
+POOL_ROW: Values = {"id": ENDPOINT.pool_id, "name": "a-pool", "agent": "unix:/somewhere", "wires_networks": False}
+POOL = Pool(ENDPOINT.pool_id, "a-pool", Capabilities(frozenset({TcpProxy.CLOSE})), "unix:/somewhere")
+FULL = FullEdges(frozenset({"a-vpc", "hub"}), NOON)
 
 
 def rows() -> list[tuple[str, Values]]:
@@ -110,6 +116,7 @@ def rows() -> list[tuple[str, Values]]:
         ("server_port_claims", {"nic_id": NIC.id, "server_port": 80, "protocol": "TCP", "service_id": SERVICE.id}),
         ("subnet_addresses", _owned("subnet_id", WEB.id, ENDPOINT.address)),
         ("transit_addresses", _owned("pool_id", ENDPOINT.pool_id, ENDPOINT.transit_address)),
+        ("pools", POOL_ROW | {"carries": ["close"], "refusals": {}, "epoch": 3}),
     ]
 
 
@@ -206,6 +213,10 @@ async def check_everything_is_there(store: Store, revision: str) -> None:
     assert await store.read(look) == expected
     if revision >= "0003":
         assert TABLE in await store.read(lambda tx: tx.route_tables(VPC))
+    if revision >= "0008":
+        assert await store.read(lambda tx: (tx.pools(), tx.full_edges(POOL.id))) == ([POOL], None)
+        await store.write(lambda tx: tx.put_full_edges(POOL.id, FULL))
+        assert await store.read(lambda tx: tx.full_edges(POOL.id)) == FULL
     await store.write(lambda tx: tx.update_endpoint(replace(ENDPOINT, generation=2)))
 
 

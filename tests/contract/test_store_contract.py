@@ -27,7 +27,10 @@ from landbridge.control.queries import (
     PublicServiceQuery,
     ServiceQuery,
 )
+from landbridge.dataplane.driver import Capabilities
 from landbridge.dataplane.model import TRANSIT_RANGE
+from landbridge.dataplane.pools import Pool
+from landbridge.dataplane.tracking import FullEdges
 from landbridge.domain.addressing import host_numbers
 from landbridge.domain.cutting import KEEP, CutMode, CutOff, CutOffs, FormerClients, Grace
 from landbridge.domain.errors import (
@@ -972,6 +975,26 @@ async def test_a_full_pool_is_refused_and_no_transit_address_is_given_twice(stor
         await store.write(lambda tx: tx.claim_transit_address(POOL, EndpointId("one more")))
     with pytest.raises(PoolFull):
         await store.write(lambda tx: tx.claim_target_address(POOL, VPC, NIC.address))
+
+
+async def test_which_edges_are_nearly_full_stays_as_it_was_told_and_with_its_pool(store: Store):
+    first = FullEdges(frozenset({"a-vpc", "hub"}), NOON)
+    later = FullEdges(frozenset(), NOON + timedelta(seconds=10))
+    pool, other = Pool(POOL, "a-pool", Capabilities()), PoolId("another pool")
+
+    async def known() -> list[FullEdges | None]:
+        return await store.read(lambda tx: [tx.full_edges(id_) for id_ in (POOL, other)])
+
+    await store.write(lambda tx: tx.put_full_edges(POOL, first))
+    assert await known() == [None, None], "of a pool that nobody knows nothing is kept"
+    await store.write(lambda tx: tx.put_pool(pool))
+    await store.write(lambda tx: tx.put_pool(replace(pool, id=other)))
+    assert await known() == [None, None]
+    for full in (first, later):
+        await store.write(lambda tx, full=full: tx.put_full_edges(POOL, full))
+        assert await known() == [full, None]
+    await store.write(lambda tx: tx.put_pool(replace(pool, agent="unix:/somewhere")))
+    assert await known() == [later, None]
 
 
 async def test_markers_rise_from_two_to_the_24_plus_one(store: Store):

@@ -27,6 +27,7 @@ from tests.integration.conftest import Tenant, World, running
 
 NO_REQUEST_LEADS_TO = {
     "pool-full": "32,766 transit addresses would have to be taken first",
+    "connections-full": "needs a nearly full edge: the tests of capacity show it",
     "identity-unavailable": "only a Keystone can be away: the tests of that adapter show it",
     "too-many-requests": "rates are not limited here: the tests of the limits show it",
     "request-timed-out": "needs a socket: the tests of the transport show it",

@@ -5,6 +5,7 @@ import json
 import socket
 import sqlite3
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from landbridge.bootstrap.operators_port import OperatorsPort, default_address
 from landbridge.control.traffic_protocols import TrackedConnections
+from landbridge.dataplane.tracking import FullEdges, nearly_full
 from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import PoolId
 from landbridge.observability import Telemetry
@@ -83,6 +85,32 @@ def test_only_the_fullest_edges_are_metrics_of_their_own():
     assert text.count("landbridge_conntrack_entries{") == 10
     assert 'edge="edge-49"} 49.0' in text
     assert "gone" not in text
+
+
+def test_used_and_left_of_connections_and_ports_are_metrics():
+    telemetry = Telemetry("memory", "a-pool")
+    telemetry.tracked_counted(TrackedConnections({"a-vpc": 700, "hub": 900}, 65_536))
+    telemetry.fullest_endpoint_counted(512, 3000)
+
+    text = telemetry.metrics_text().decode()
+    assert 'landbridge_conntrack_entries{edge="hub"} 900.0' in text
+    assert "landbridge_conntrack_left 64636.0" in text
+    assert "landbridge_endpoint_connections_most 512.0" in text
+    assert "landbridge_endpoint_connections_limit 3000.0" in text
+    assert "landbridge_endpoint_ports_left 64000.0" in text
+
+
+def test_a_nearly_full_edge_is_told_once_until_it_has_room(capsys: pytest.CaptureFixture[str]):
+    telemetry = Telemetry("memory", "a-pool")
+
+    for count in (89, 90, 95, 100, 40, 91):
+        tracked = TrackedConnections({"a-vpc": count, "b-vpc": 5}, 100)
+        telemetry.edges_seen(tracked, FullEdges(nearly_full(tracked.by_edge, 100), datetime.now(UTC)))
+
+    said = capsys.readouterr().out
+    assert "b-vpc" not in said
+    assert (said.count("edge.nearly_full"), said.count("edge.has_room")) == (2, 1)
+    assert "nf_conntrack_max" in said
 
 
 def test_without_a_choice_the_operators_port_follows_from_that_of_the_api():

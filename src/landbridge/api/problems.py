@@ -80,6 +80,7 @@ PROBLEMS: Mapping[str, Problem] = {
     "other-services-endpoint": Problem(400, "EndPoint.2013"),
     "subnet-full": Problem(400, "EndPoint.2016"),
     "pool-full": Problem(400, "EndPoint.2016"),
+    "connections-full": Problem(400, "EndPoint.2016"),
     "invalid-endpoint-id": Problem(400, "EndPoint.2017"),
     "endpoint-deleting": Problem(400, "EndPoint.2018"),
     "endpoint-creating": Problem(400, "EndPoint.2019"),

@@ -15,7 +15,7 @@ from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.identities import ChosenIdentity, choose_identity
 from landbridge.bootstrap.traffic_wiring import TrafficParts, no_traffic
 from landbridge.control.audit_log import AuditLog
-from landbridge.control.capacity import Capacity
+from landbridge.control.capacity import Capacity, EdgeReports
 from landbridge.control.connections import Connections
 from landbridge.control.cut_offs import CutOffChoices
 from landbridge.control.endpoint_changes import EndpointChanges
@@ -91,6 +91,7 @@ class Parts:
     reconciler: Reconciler
     identity: ChosenIdentity
     health: HealthChecks
+    edge_reports: EdgeReports
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,8 @@ def compose(
         readiness=Readiness(store, telemetry.rounds, settings.sweep_interval_seconds),
         capacity=Capacity(store, seen.source, seen.thread, telemetry, clock, settings.connections_per_endpoint),
     )
-    return Parts(api, reconciler, chosen, health)
+    edge_reports = EdgeReports(store, seen.source, seen.thread, telemetry, clock, pool_id)
+    return Parts(api, reconciler, chosen, health, edge_reports)
 
 
 def _request_limits(settings: Settings, telemetry: Telemetry, *, is_lab: bool) -> RequestLimits:

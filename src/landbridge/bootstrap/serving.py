@@ -197,6 +197,8 @@ class _Server:
             )
             probing = asyncio.create_task(parts.health.run(), name="health")
             stack.push_async_callback(_cancel, probing)
+            reporting = asyncio.create_task(parts.edge_reports.run(), name="edge-reports")
+            stack.push_async_callback(_cancel, reporting)
             reloading = Reloading(attached, self.options.config, reconciler.look_again)
             stack.push_async_callback(reloading.close)
             await self.web.answer(create_app(parts.api, telemetry), ended, self._is_ready, reloading.on_hangup)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from landbridge.control.gateways import bound_tables
+from landbridge.control.pools import check_has_room
 from landbridge.control.protocols import Clock, Directory, ReadTransaction, Store, WriteTransaction
 from landbridge.control.queries import EndpointQuery
 from landbridge.control.quotas import Quotas
@@ -141,6 +142,7 @@ class Endpoints:
             if policy is not None and not service.enable_policy:
                 raise PolicyNotTaken(f"endpoint service {service.id} takes no endpoint policies: leave it out")
             self._quotas.check(tx, caller.project_id, QuotaType.ENDPOINT)
+            check_has_room(tx, service, vpc.id, now)
             self._directory.recheck(tx, vpc.id, subnet_ids=() if subnet is None else {subnet.id})
             address = None if subnet is None else tx.claim_endpoint_address(endpoint_id, subnet, wanted)
             tables = bound_tables(tx, tx.vpc(vpc.id) or vpc, service, wish.route_table_ids) if is_gateway else ()

@@ -30,6 +30,7 @@ from landbridge.control.queries import (
     ServiceQuery,
 )
 from landbridge.dataplane.pools import Pool
+from landbridge.dataplane.tracking import FullEdges
 from landbridge.domain.ids import (
     EndpointId,
     NicId,
@@ -196,6 +197,10 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return how many transit addresses of each pool have an owner; 0 may be absent."""
         ...
 
+    def full_edges(self, pool_id: PoolId) -> FullEdges | None:
+        """Return which edges are nearly full, as a pool's agent last said; None: it has said nothing."""
+        ...
+
     def audit_records(self, query: AuditQuery) -> Sequence[AuditRecord]:
         """Return the newest records of the audit log that fit, `query.limit` at most, the newest first."""
         ...
@@ -357,7 +362,11 @@ class WriteTransaction(NetworkWriting, ReadTransaction, Protocol):
         ...
 
     def put_pool(self, pool: Pool) -> None:
-        """Store a pool, or replace what is known of it. Its epoch stays."""
+        """Store a pool, or replace what is known of it. Its epoch and its full edges stay."""
+        ...
+
+    def put_full_edges(self, pool_id: PoolId, full: FullEdges) -> None:
+        """Store which edges of a pool are nearly full; a pool that nobody knows stays unknown. The revision stays."""
         ...
 
     def put_policy(self, id_: EndpointId, policy_document: str | None, updated_at: datetime) -> None:

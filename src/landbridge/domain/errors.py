@@ -604,6 +604,12 @@ class PoolFull(Conflict):
     slug = "pool-full"
 
 
+class ConnectionsFull(Conflict):
+    """An edge that would track the connections of the endpoint has nearly as many as it may."""
+
+    slug = "connections-full"
+
+
 class OtherServicesEndpoint(Conflict):
     """The endpoint belongs to another service."""
 

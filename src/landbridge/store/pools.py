@@ -6,6 +6,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from landbridge.dataplane.driver import Capabilities
 from landbridge.dataplane.pools import Pool
+from landbridge.dataplane.tracking import FullEdges
 from landbridge.domain.ids import PoolId, VpcId
 from landbridge.domain.resources import TcpProxy
 from landbridge.store.rows import AnyRow
@@ -18,6 +19,7 @@ _IN_USE = (
     .where(transit_addresses.c.owner_kind.is_not(None))
     .group_by(transit_addresses.c.pool_id)
 )
+_FULL_EDGES = select(pools.c.full_edges, pools.c.full_edges_seen_at).where(pools.c.id == bindparam("pool_id"))
 
 
 class PoolReading:
@@ -37,6 +39,13 @@ class PoolReading:
         """Return how many transit addresses of each pool have an owner; 0 may be absent."""
         return dict(self._connection.execute(_IN_USE).all())
 
+    def full_edges(self, pool_id: PoolId) -> FullEdges | None:
+        """Return which edges are nearly full, as a pool's agent last said; None: it has said nothing."""
+        row = self._connection.execute(_FULL_EDGES, {"pool_id": pool_id}).one_or_none()
+        if row is None or row.full_edges_seen_at is None:
+            return None
+        return FullEdges(frozenset(row.full_edges), row.full_edges_seen_at)
+
 
 class PoolWriting:
     """The pools' part of a write transaction."""
@@ -44,7 +53,7 @@ class PoolWriting:
     _connection: Connection
 
     def put_pool(self, pool: Pool) -> None:
-        """Store a pool, or replace what is known of it. Its epoch stays."""
+        """Store a pool, or replace what is known of it. Its epoch and its full edges stay."""
         values = {
             "name": pool.name,
             "carries": sorted(pool.capabilities.tcp_proxy),
@@ -55,6 +64,11 @@ class PoolWriting:
         known = update(pools).where(pools.c.id == pool.id).values(values)
         if self._connection.execute(known).rowcount == 0:
             self._connection.execute(insert(pools), {"id": pool.id, "epoch": 0, **values})
+
+    def put_full_edges(self, pool_id: PoolId, full: FullEdges) -> None:
+        """Store which edges of a pool are nearly full; a pool that nobody knows stays unknown."""
+        values = {"full_edges": sorted(full.edges), "full_edges_seen_at": full.looked_at}
+        self._connection.execute(update(pools).where(pools.c.id == pool_id).values(values))
 
 
 def _pool_from_row(row: AnyRow) -> Pool:

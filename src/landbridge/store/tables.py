@@ -248,8 +248,10 @@ pools = Table(
     Column("refusals", JSON, nullable=False),
     Column("agent", String, nullable=False),
     Column("wires_networks", Boolean, nullable=False),
+    Column("full_edges", JSON),
+    Column("full_edges_seen_at", UtcDateTime),
 )
-"""The epoch is raised by each agent that begins to lead a pool."""
+"""The epoch is raised by each agent that begins to lead a pool. The last two are what it says of its edges."""
 
 transit_addresses = Table(
     "transit_addresses",

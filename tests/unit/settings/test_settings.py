@@ -43,6 +43,8 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path):
         ("quota_endpoint_services = 'many'", "quota_endpoint_services must be a whole number"),
         ("whitelist_limit = 0", "write a number from 1 to 1000"),
         ("whitelist_limit = 1001", "write a number from 1 to 1000"),
+        ("connections_per_endpoint = 0", "write a number from 1 to 64512"),
+        ("connections_per_endpoint = 64513", "which has no more ports for one server port"),
         ("rate_burst = 0", "rate_burst must be at least 1"),
         ("rate_burst = true", "rate_burst must be a whole number"),
         ("request_timeout_seconds = 0", "request_timeout_seconds must be above 0"),

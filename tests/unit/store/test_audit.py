@@ -42,8 +42,9 @@ NO_CHANGE_OF_INTENT = {
     "record_graces",
     "remove_nic",  # by way of forget_nic
     "put_pool",
+    "put_full_edges",
 }
-"""Addresses go with what has them; outcomes are what rounds have seen; pools describe themselves."""
+"""Addresses go with what has them; outcomes are what rounds have seen; pools describe themselves and their edges."""
 
 
 class Ticking:
