@@ -35,7 +35,8 @@ demo: setup ## Run the main job end to end on real packets, and print each step 
 .PHONY: test
 test: setup ## Run all checks and all tests
 	@$(MAKE) --no-print-directory static
-	@$(BIN)/pytest --numprocesses=auto --durations=10
+	@# One more process than there are cores: tests of servers and packets wait a fifth of their time.
+	@$(BIN)/pytest --numprocesses=$$(($$(nproc) + 1)) --durations=10
 
 .PHONY: check
 check: setup static ## Format, lint, types, import rules, unit and contract tests; under a minute

@@ -356,3 +356,5 @@ def deployment(new_deployment: Callable[..., Deployment]) -> Deployment:
 
 
 as_root_and_user = pytest.mark.parametrize("new_deployment", ["root", "user"], indirect=True)
+as_user = pytest.mark.parametrize("new_deployment", ["user"], indirect=True)
+"""For what is the same whoever runs the server: conformance shows each promise as root, too."""

@@ -4,7 +4,7 @@ import signal
 import time
 from typing import Any
 
-from tests.e2e.deployment import Deployment, Talk, as_root_and_user
+from tests.e2e.deployment import Deployment, Talk, as_root_and_user, as_user
 
 ADDRESS, PORT = "10.0.0.100", 8080
 
@@ -49,7 +49,7 @@ def test_by_default_a_rejection_lets_not_one_more_byte_pass(deployment: Deployme
     assert nobody_new(deployment)
 
 
-@as_root_and_user
+@as_user
 def test_what_was_killed_in_silence_does_not_come_back_with_the_right_to_it(deployment: Deployment):
     endpoint, path = connected(deployment)
     acme, globex = deployment.tenant("acme"), deployment.tenant("globex")
@@ -69,7 +69,7 @@ def test_what_was_killed_in_silence_does_not_come_back_with_the_right_to_it(depl
     assert deployment.talk(ADDRESS, PORT).say("and new") == "and new"
 
 
-@as_root_and_user
+@as_user
 def test_a_deadline_holds_though_the_server_is_killed_before_it(deployment: Deployment):
     endpoint, path = connected(deployment)
     choice = {"on_reject": {"mode": "drain", "deadline_seconds": 6}}
@@ -94,7 +94,7 @@ def test_a_deadline_holds_though_the_server_is_killed_before_it(deployment: Depl
     assert shown["on_reject"] == choice["on_reject"]
 
 
-@as_root_and_user
+@as_user
 def test_who_leaves_a_whitelist_may_keep_what_is_open_and_an_endpoint_accepted_again_loses_nothing(
     deployment: Deployment,
 ):

@@ -1,12 +1,12 @@
 """A service that changes while it carries connections: what stays, and what ends before the answer comes."""
 
-from tests.e2e.deployment import ECHO, Deployment, as_root_and_user
+from tests.e2e.deployment import ECHO, Deployment, as_user
 
 # Says who it is, in the place where others say whom they see.
 NAMED = ECHO.replace('f"{peer[0]}\\n"', 'f"{sys.argv[2]}\\n"')
 
 
-@as_root_and_user
+@as_user
 def test_new_ports_apply_to_connected_endpoints_and_cut_nothing_but_the_old_ones(deployment: Deployment):
     deployment.serve()
     for port in (80, 81, 82):
@@ -27,7 +27,7 @@ def test_new_ports_apply_to_connected_endpoints_and_cut_nothing_but_the_old_ones
     assert deployment.talk("10.0.0.100", 8081, timeout_seconds=0.5).seen_source == ""
 
 
-@as_root_and_user
+@as_user
 def test_a_service_that_moves_leaves_open_connections_where_they_are(deployment: Deployment):
     hosts = {"web-1": "10.0.0.20", "web-2": "10.0.0.21"}
     listed = ", ".join(f"{{name: {name}, ip: {address}}}" for name, address in hosts.items())
@@ -54,7 +54,7 @@ def test_a_service_that_moves_leaves_open_connections_where_they_are(deployment:
     assert deployment.talk("10.0.0.100", 8080).seen_source == "web-1"
 
 
-@as_root_and_user
+@as_user
 def test_everybody_reaches_a_public_service_of_the_lab_file(deployment: Deployment):
     name = "com.example.lab.echo"
     deployment.lab.write_text(

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from tests.e2e.deployment import Deployment, as_root_and_user
+from tests.e2e.deployment import Deployment, as_root_and_user, as_user
 from tests.e2e.held_removals import MORE_THAN_TRUSTED, confirm, more_endpoints, readiness
 
 
@@ -35,7 +35,7 @@ def test_an_emptied_database_ends_nothing_until_the_operator_confirms(deployment
     assert confirm(deployment) == (0, "no removals are held back\n")
 
 
-@as_root_and_user
+@as_user
 def test_an_older_database_gives_no_address_to_a_second_owner_while_the_first_one_lives(deployment: Deployment):
     deployment.serve()
     deployment.start_backend()

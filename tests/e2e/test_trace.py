@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import Deployment, as_root_and_user
+from tests.e2e.deployment import Deployment, as_user
 
 PATIENTLY_SECONDS = 30
 Run = Callable[..., CompletedProcess[str]]
@@ -47,7 +47,7 @@ def until_health(landbridge: Run, service_id: str, health: str) -> Any:
         assert time.monotonic() < deadline, found
 
 
-@as_root_and_user
+@as_user
 def test_a_trace_says_what_happens_while_the_backend_lives_and_when_it_is_dead(deployment: Deployment, landbridge: Run):
     config = deployment.home / "landbridge.toml"
     config.write_text("health_interval_seconds = 1\n")

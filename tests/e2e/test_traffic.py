@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import backends
-from tests.e2e.deployment import Deployment, as_root_and_user
+from tests.e2e.deployment import Deployment, as_user
 from tests.e2e.test_modes import start, told
 
 
@@ -46,7 +46,7 @@ def line_of(deployment: Deployment, endpoint: Any) -> dict[str, Any]:
     return line
 
 
-@as_root_and_user
+@as_user
 def test_each_side_sees_a_connection_while_it_is_open_and_who_it_was_afterwards(deployment: Deployment):
     deployment.serve()
     deployment.start_backend(81)
@@ -91,7 +91,7 @@ def told_source(talk: Any) -> str:
     return f"{address}:{port}"
 
 
-@as_root_and_user
+@as_user
 def test_without_a_flow_log_nothing_is_kept(deployment: Deployment):
     settings = Path(deployment.home, "settings.toml")
     settings.write_text("flow_log = false\n")

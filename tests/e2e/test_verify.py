@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import backends
-from tests.e2e.deployment import Deployment, as_root_and_user
+from tests.e2e.deployment import Deployment, as_root_and_user, as_user
 
 
 def verified(deployment: Deployment, *options: str) -> tuple[int, Any]:
@@ -55,7 +55,7 @@ def test_a_running_server_is_equal_to_its_database_until_somebody_damages_it(dep
     assert shown.stdout.splitlines()[-1] == "1 difference: 2 endpoints and services compared"
 
 
-@as_root_and_user
+@as_user
 def test_a_backend_that_is_down_is_told_and_is_no_difference(deployment: Deployment):
     deployment.serve()
     endpoint = deployment.accepted_endpoint()
@@ -67,7 +67,7 @@ def test_a_backend_that_is_down_is_told_and_is_no_difference(deployment: Deploym
     assert (silent["port"], silent["cause"], silent["endpoints"]) == (80, "refused", [endpoint["id"]])
 
 
-@as_root_and_user
+@as_user
 def test_a_change_that_nobody_carries_out_is_a_difference_once_it_was_waited_for(deployment: Deployment):
     deployment.serve("--keep")
     deployment.accepted_endpoint()

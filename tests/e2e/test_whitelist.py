@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.e2e.deployment import Deployment, HttpTenant, as_root_and_user
+from tests.e2e.deployment import Deployment, HttpTenant, as_user
 
 CLIENT, OTHER = "10.0.0.10", "10.0.0.250"
 
@@ -12,7 +12,7 @@ def change(globex: HttpTenant, endpoint: Any, **body: Any) -> None:
     assert (answer["status"], answer["error"]) == ("accepted", [])
 
 
-@as_root_and_user
+@as_user
 def test_who_is_taken_out_of_a_whitelist_passes_no_more_and_who_is_let_in_passes_at_once(deployment: Deployment):
     deployment.serve()
     deployment.start_backend()
@@ -32,7 +32,7 @@ def test_who_is_taken_out_of_a_whitelist_passes_no_more_and_who_is_let_in_passes
     assert deployment.talk("10.0.0.100", 8080).say("open again") == "open again"
 
 
-@as_root_and_user
+@as_user
 def test_a_client_passes_while_any_of_overlapping_entries_lets_it_in(deployment: Deployment):
     deployment.serve()
     deployment.start_backend()
