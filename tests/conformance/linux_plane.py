@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,15 @@ class LinuxPlane:
         self.driver = self.new_driver()
         assert finish(self.driver.survey(())) == {}
 
-    def new_driver(self, instance: str | None = None, engines: Collection[Engine] = ()) -> LinuxDriver:
-        return LinuxDriver(self._namespaces, instance or self._instance, self._region, engines)
+    def new_driver(
+        self,
+        instance: str | None = None,
+        engines: Collection[Engine] = (),
+        before_effect: Callable[[], None] = lambda: None,
+    ) -> LinuxDriver:
+        return LinuxDriver(
+            self._namespaces, instance or self._instance, self._region, engines, before_effect=before_effect
+        )
 
     @property
     def namespaces(self) -> Namespaces:

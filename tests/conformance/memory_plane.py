@@ -1,6 +1,6 @@
 """Try the memory driver on the same topology: hosts that exist in a dict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import count
@@ -22,7 +22,9 @@ from conformance.world import (
     Flow,
     Sabotage,
 )
-from landbridge.dataplane.model import Attachment
+from landbridge.dataplane.driver import DriverError
+from landbridge.dataplane.model import Attachment, WiredId
+from landbridge.dataplane.plan import Plan
 from landbridge.drivers.memory import Delivery, MemoryDriver, MemoryNetwork, Packet, Protocol, TcpFlag
 
 _FLAGS = {SYN: TcpFlag.SYN, ACK: TcpFlag.ACK, SYN_ACK: TcpFlag.SYN | TcpFlag.ACK}
@@ -155,6 +157,21 @@ class MemoryProbe:
         return
 
 
+class _StepByStep(MemoryDriver):
+    """Calls something before each step."""
+
+    def __init__(self, network: MemoryNetwork, instance: str, before_effect: Callable[[], None]) -> None:
+        super().__init__(network, instance)
+        self._before_effect = before_effect
+
+    def apply(self, plan: Plan) -> Mapping[WiredId, DriverError]:
+        errors: dict[WiredId, DriverError] = {}
+        for step in plan.steps:
+            self._before_effect()
+            errors |= super().apply(Plan((step,), is_sweep=plan.is_sweep))
+        return errors
+
+
 class MemoryPlane:
     def __init__(self) -> None:
         self.network = MemoryNetwork(topology.fabric("memory"))
@@ -168,8 +185,8 @@ class MemoryPlane:
     def attachment(self, subnet_name: str) -> Attachment:
         return topology.attachment(subnet_name)
 
-    def new_driver(self, instance: str | None = None) -> MemoryDriver:
-        return MemoryDriver(self.network, instance or _INSTANCE)
+    def new_driver(self, instance: str | None = None, before_effect: Callable[[], None] = lambda: None) -> MemoryDriver:
+        return _StepByStep(self.network, instance or _INSTANCE, before_effect)
 
     def dump(self) -> str:
         return repr((self.network.labels(_INSTANCE), self.network.intact(_INSTANCE)))

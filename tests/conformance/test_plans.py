@@ -1,5 +1,7 @@
 """What a driver promises about plans."""
 
+import re
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -7,7 +9,7 @@ from conformance.topology import unattached
 from conformance.world import Answer, World
 from landbridge.dataplane.driver import DriverError, finish
 from landbridge.dataplane.model import Binding, Target, digest
-from landbridge.dataplane.plan import Ensure, Plan, Remove
+from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
 from landbridge.domain.ids import EndpointId, ServiceId
 
 
@@ -92,6 +94,66 @@ def test_any_prefix_of_a_plan_is_a_state_from_which_the_next_round_converges(wor
         assert world.reach("red-client", new.address, 80) == Answer("blue-backend", 80, new.transit_address)
         assert finish(world.driver.survey((service, new))) == {thing.id: digest(thing) for thing in (service, new)}
         world.unwire(service, new)
+
+
+class Killed(Exception):
+    """The process that had the driver is dead."""
+
+
+class Fuse:
+    """Lets so many effects happen once it is lit; after that none ever."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def __call__(self) -> None:
+        if self.left is None:
+            return
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+
+def contents(dump: str) -> Counter[str]:
+    """Return what a data plane carries, whatever the order and the numbers of interfaces."""
+    return Counter(re.findall(r"[\w.:/-]+", re.sub(r"(?m)^\d+: |@if\d+|link-netns\S* \S+", "", dump)))
+
+
+def test_a_plan_may_be_cut_before_any_of_its_effects_and_the_next_process_gets_to_its_end(world: World):
+    old_service, service = world.service("green-backend", 80), world.service("blue-backend", 80)
+    old = world.endpoint("red-web", "10.0.0.100", old_service, {80: 80})
+    new = world.endpoint("red-web", "10.0.0.100", service, {80: 80, 8080: 80}, ["10.0.0.0/28"])
+    kept = world.endpoint("red-web", "10.0.0.101", service, {80: 80})
+    before, after = (old_service, service, old, kept), (service, new, kept)
+    desired = {thing.id: thing for thing in after}
+    plan = Plan((Remove(old.id), Remove(old_service.id), Ensure(new)))
+    world.wire(*after)
+    whole = contents(world.plane.dump())
+    world.unwire(*after)
+
+    effects, is_cut = 0, True
+    while is_cut:
+        world.sweep(*before)
+        fuse = Fuse()
+        dying = world.plane.new_driver(before_effect=fuse)
+        assert len(finish(dying.survey(before))) == len(before)
+        fuse.left = effects
+        try:
+            is_cut = bool(dying.apply(plan))
+        except Killed:
+            is_cut = True
+        dying.close()
+
+        restarted = world.plane.new_driver()
+        repair = diff(desired, finish(restarted.survey(after)))
+        assert restarted.apply(Plan(repair.steps, is_sweep=True)) == {}
+
+        assert finish(restarted.survey(after)) == {thing.id: digest(thing) for thing in after}
+        assert contents(world.plane.dump()) == whole, f"cut before effect {effects}"
+        assert world.reach("red-client", new.address, 8080) == Answer("blue-backend", 80, new.transit_address)
+        restarted.close()
+        effects += 1
+    assert effects > len(plan.steps)
 
 
 def test_what_is_observed_is_what_was_applied(world: World):

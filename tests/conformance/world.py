@@ -164,8 +164,11 @@ class Plane(Protocol):
         """Return how a subnet of the topology is attached here."""
         ...
 
-    def new_driver(self, instance: str | None = None) -> Driver:
-        """Return another driver object over the same state; of another instance if one is named."""
+    def new_driver(self, instance: str | None = None, *, before_effect: Callable[[], None] = lambda: None) -> Driver:
+        """Return another driver object over the same state; of another instance if one is named.
+
+        `before_effect` is called before each thing that it changes by itself: what raises there dies there.
+        """
         ...
 
     def dump(self) -> str:

@@ -6,7 +6,7 @@ binding leaves the connections of its unchanged ports alone, and what was left u
 call, whatever its plan.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from landbridge.dataplane.driver import DRIFTED, NO_REFUSALS, Capabilities, DriverError, Surveying, finish
 from landbridge.dataplane.model import (
@@ -63,9 +63,13 @@ class LinuxDriver:
         region: str,
         engines: Collection[Engine] = (),
         refusals: Mapping[TcpProxy, str] = NO_REFUSALS,
+        before_effect: Callable[[], None] = lambda: None,
     ) -> None:
-        """Carry what the engines can; `refusals` says of other modes why this machine does not carry them."""
-        self._edges = Edges(namespaces, instance, region)
+        """Carry what the engines can; `refusals` says of other modes why this machine does not carry them.
+
+        `before_effect` is called before each transaction and request that changes an edge.
+        """
+        self._edges = Edges(namespaces, instance, region, before_effect=before_effect)
         self._attaching = Attaching(namespaces, instance, self._edges)
         self._engines = tuple(engines)
         kinds = {engine.kind for engine in self._engines}

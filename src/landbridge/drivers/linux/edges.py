@@ -7,7 +7,7 @@ Sockets into an edge are kept open; an edge that was replaced under the same nam
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Interface
 
 from landbridge.dataplane.model import LINK_MTU, Attachment
@@ -54,11 +54,13 @@ CONNECTION_SETTINGS = {
 class Edge:
     """The open edge of one VPC."""
 
-    def __init__(self, namespaces: Namespaces, name: str, identity: int) -> None:
+    def __init__(
+        self, namespaces: Namespaces, name: str, identity: int, before_effect: Callable[[], None] = lambda: None
+    ) -> None:
         self.name = name
         self.identity = identity
-        self.netlink = namespaces.inside(name, Netlink)
-        self.nft = Nft(namespaces, name)
+        self.netlink = namespaces.inside(name, lambda: Netlink(before_effect))
+        self.nft = Nft(namespaces, name, before_effect)
         self.sets = namespaces.inside(name, SetQueries)
         self._namespaces = namespaces
         self._announcer = namespaces.inside(name, _open_announcer)
@@ -105,8 +107,20 @@ class Edge:
 class Edges:
     """The edges of one region that belong to one instance."""
 
-    def __init__(self, namespaces: Namespaces, instance: str, region: str, *, looks_only: bool = False) -> None:
-        """Who `looks_only` opens edges as they are, with whatever rules and settings they have."""
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        instance: str,
+        region: str,
+        *,
+        looks_only: bool = False,
+        before_effect: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Who `looks_only` opens edges as they are, with whatever rules and settings they have.
+
+        `before_effect` is called before each change of an edge that exists.
+        """
+        self._before_effect = before_effect
         self._namespaces = namespaces
         self._instance = instance
         self._region = region
@@ -134,7 +148,7 @@ class Edges:
             self._open.pop(vpc_id).close()
         if identity is None or not ownership.is_ours(self._namespaces, name, self._instance):
             return None
-        edge = Edge(self._namespaces, name, identity)
+        edge = Edge(self._namespaces, name, identity, self._before_effect)
         if not self._looks_only:
             # Also for an edge that was there: it may carry the rules of an older version.
             edge.nft.run(ruleset.RULES)

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -107,7 +107,9 @@ class Route:
 class Netlink:
     """A socket that stays in the namespace in which it was opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_effect: Callable[[], None] = lambda: None) -> None:
+        """Call `before_effect` before each request that changes something."""
+        self._before_effect = before_effect
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
@@ -249,6 +251,8 @@ class Netlink:
         self._socket.send(header + body)
 
     def _request(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+        if kind != _GETLINK:
+            self._before_effect()
         self._send(kind, flags | _ACK, body)
         replies: list[bytes] = []
         while True:

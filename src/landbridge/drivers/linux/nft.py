@@ -53,8 +53,12 @@ def _library() -> ctypes.CDLL:
 class Nft:
     """A long-lived nftables context of one namespace."""
 
-    def __init__(self, namespaces: Namespaces, namespace: str) -> None:
+    def __init__(
+        self, namespaces: Namespaces, namespace: str, before_effect: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `before_effect` before each transaction."""
         self._library = _library()
+        self._before_effect = before_effect
         self._inside: Callable[[Callable[[], str]], str] = lambda call: namespaces.inside(namespace, call)
         self._context: int | None = namespaces.inside(namespace, self._open)
 
@@ -68,6 +72,7 @@ class Nft:
 
     def run(self, text: str) -> str:
         """Carry out a command text as one transaction and return what it printed. Raises NftError."""
+        self._before_effect()
         return self._inside(lambda: self._run(text, 0))
 
     def list_json(self, what: str) -> list[dict[str, Any]]:
