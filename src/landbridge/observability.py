@@ -363,7 +363,7 @@ class Telemetry:
     def edges_seen(self, tracked: TrackedConnections, full: FullEdges) -> None:
         """The edges track so many; those that are nearly full get no new endpoints until they have room."""
         for edge in sorted(full.edges - self._full_edges):
-            advice = "raise net.netfilter.nf_conntrack_max: until this edge has room, its VPC gets no new endpoints"
+            advice = "raise net.netfilter.nf_conntrack_max: until this edge has room, it gets no new endpoints"
             self._log.warning(
                 "edge.nearly_full", edge=edge, tracked=tracked.by_edge[edge], limit=tracked.limit, advice=advice
             )

@@ -21,6 +21,8 @@ from landbridge.bootstrap.composing import DataPlane, Parts, ServeOptions, Syste
 from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.lab_start import store_lab
 from landbridge.bootstrap.traffic_wiring import TrafficParts
+from landbridge.control.protocols import Clock
+from landbridge.control.settlements import Settlements, Wakeups
 from landbridge.dataplane.pools import Pool
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import StateKeys
@@ -156,11 +158,15 @@ async def running(
     eyes: Eyes = BLIND,
     traffic: TrafficParts | None = None,
     through: Callable[[SqliteStore], Any] = lambda store: store,
+    wakeups: Wakeups | None = None,
+    settlements: Settlements | None = None,
+    clock: Clock | None = None,
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Run a server in this process on a state directory, which has the lab if it has a database.
 
-    `changes` are settings that differ from their defaults. The server has its store `through` something.
+    `changes` are settings that differ from their defaults. The server has its store `through` something. Hints and
+    clock are the usual ones if none are given.
     """
     lab = _lab()
     keys = StateKeys(b"s" * 32, b"k" * 32)
@@ -171,14 +177,15 @@ async def running(
     driver = driver or MemoryDriver()
     database = state / "landbridge.sqlite3"
     is_new = not database.exists()
-    store = SqliteStore.open(database, clock=SystemClock())
+    store = SqliteStore.open(database, clock=clock or SystemClock())
     with contextlib.closing(store), ThreadPoolExecutor(1) as thread:
         await announce(store, Pool(pool_of(lab.region), DEFAULT_POOL, driver.capabilities))
         if is_new:
             await store_lab(store, lab, keys.sealing_key)
         options = ServeOptions(state, confirm_removals=confirm_removals)
         data_plane = DataPlane(driver, thread, eyes, traffic)
-        parts = compose(chosen, PUBLIC_URL, through(store), keys, telemetry, options, data_plane)
+        served = through(store)
+        parts = compose(chosen, PUBLIC_URL, served, keys, telemetry, options, data_plane, wakeups, settlements, clock)
         if sweeps_first:
             await parts.reconciler.sweep()
         loop = asyncio.create_task(parts.reconciler.run())

@@ -1,10 +1,12 @@
 """A VPC gets no new endpoints while its edge is nearly full; nothing else is refused, and nobody else is."""
 
+import asyncio
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from landbridge.bootstrap.composing import pool_of
 from landbridge.bootstrap.traffic_wiring import TrafficParts
 from landbridge.control.proxied import ProxiedConnections
 from landbridge.control.traffic_protocols import NoFlowLog, NoTraffic, TrackedConnections
@@ -34,6 +36,31 @@ async def test_a_new_endpoint_of_a_vpc_with_a_full_edge_is_refused_and_the_messa
     assert (answer.status_code, answer.json()["error_code"]) == (400, "EndPoint.2016")
     assert "try again in a few minutes, or ask the operator" in answer.json()["error_msg"]
     assert (await globex.get("vpc-endpoints"))["total_count"] == 0
+
+
+async def test_a_gateway_endpoint_needs_room_in_its_own_edge_and_in_that_of_the_public_network(
+    world: World, globex: Tenant
+):
+    hooli = await world.login("hooli-admin", "hooli-password", "hooli")
+    wish = {
+        "service_name": "com.example.lab-1.obs",
+        "service_type": "gateway",
+        "cidrs": ["100.125.0.0/16"],
+        "subnet_id": world.ids["public"]["subnet_id"],
+    }
+    service = await hooli.post("ext/public-services", wish)
+    for _ in range(500):
+        (found,) = (await hooli.get("ext/public-services", id=service["id"]))["public_services"]
+        if found["status"] == "available":
+            break
+        await asyncio.sleep(0.002)
+    body = {"endpoint_service_id": service["id"], "vpc_id": vpc_id(world, "globex-vpc")}
+
+    for full in (vpc_id(world, "globex-vpc"), world.ids["public"]["vpc_id"]):
+        await tell(world, str(pool_of("lab-1")), full)
+        assert await globex.refused("POST", "vpc-endpoints", body) == (400, "EndPoint.2016")
+    await tell(world, str(pool_of("lab-1")), vpc_id(world, "acme-vpc"), HUB)
+    assert (await globex.post("vpc-endpoints", body))["vpc_id"] == body["vpc_id"]
 
 
 async def test_the_full_edges_of_others_refuse_nobody_anything(world: World, acme: Tenant, globex: Tenant):

@@ -27,7 +27,7 @@ from landbridge.control.network_protocols import NetworkWiring, Unwired
 from landbridge.control.networks import Networks
 from landbridge.control.nics import Nics
 from landbridge.control.permissions import Permissions
-from landbridge.control.protocols import Store, WriteTransaction
+from landbridge.control.protocols import Clock, Store, WriteTransaction
 from landbridge.control.publishing import PublicServices
 from landbridge.control.quotas import Quotas
 from landbridge.control.readiness import Readiness
@@ -134,12 +134,13 @@ def compose(
     data_plane: DataPlane,
     wakeups: Wakeups | None = None,
     settlements: Settlements | None = None,
+    clock: Clock | None = None,
 ) -> Parts:
     """Put use cases, identity and the loop on top of a store and a data plane.
 
-    `wakeups` and `settlements` are given where other processes hear of them.
+    `wakeups` and `settlements` are given where other processes hear of them; the usual clock is the system's.
     """
-    clock, ids = SystemClock(), RandomIds()
+    clock, ids = clock or SystemClock(), RandomIds()
     wakeups, settlements = wakeups or Wakeups(), settlements or Settlements()
     directory = BuiltinDirectory(store)
     wiring, turn, bridged = data_plane.wiring, asyncio.Lock(), data_plane.bridged

@@ -69,7 +69,8 @@ class Capacity:
         What cannot be counted now keeps its last value: metrics are asked for most when something is wrong.
         """
         now = self._clock.now()
-        if self._measured_at is not None and now - self._measured_at < _FRESH:
+        # A clock that was set back must not keep anybody from looking.
+        if self._measured_at is not None and timedelta(0) <= now - self._measured_at < _FRESH:
             return
         self._measured_at = now
         try:

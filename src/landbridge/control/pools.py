@@ -43,7 +43,7 @@ def check_has_room(tx: ReadTransaction, service: EndpointService, consumer: VpcI
     Raises:
         ConnectionsFull: without figures, which are not the caller's business.
     """
-    if not has_room(tx.full_edges(service.pool_id), tracking_edges(consumer, service.tcp_proxy), now):
+    if not has_room(tx.full_edges(service.pool_id), tracking_edges(consumer, service), now):
         raise ConnectionsFull(
             "between this VPC and the endpoint service nearly as many connections are open as can be carried, so no "
             "endpoint can be added: close some, try again in a few minutes, or ask the operator for more room"

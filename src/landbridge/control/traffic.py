@@ -277,7 +277,8 @@ class Traffic:
             TrafficUnavailable: the data plane cannot be asked.
         """
         now = self._clock.now()
-        if self._measured_at is not None and now - self._measured_at < _FRESH:
+        # A clock that was set back must not keep anybody from looking.
+        if self._measured_at is not None and timedelta(0) <= now - self._measured_at < _FRESH:
             return
         self._measured_at = now  # also when it fails: who asks too often gets what there is
         counters = await self._in_thread(self._add_all)

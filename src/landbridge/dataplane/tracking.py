@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from landbridge.domain.ids import VpcId
-from landbridge.domain.resources import TcpProxy
+from landbridge.domain.resources import EndpointService, ServiceType, TcpProxy
 
 HUB = "hub"
 """The edge from which the proxy connects to backends: it tracks the connections of all consumers that it serves."""
@@ -42,9 +42,15 @@ def nearly_full(tracked: Mapping[str, int], limit: int, before: Collection[str] 
     )
 
 
-def tracking_edges(consumer: VpcId, mode: TcpProxy) -> frozenset[str]:
-    """Return the edges that track the connections of a consumer's endpoint. A provider's edge tracks nothing."""
-    return frozenset({consumer, HUB} if mode is TcpProxy.PROXY_OPEN else {consumer})
+def tracking_edges(consumer: VpcId, service: EndpointService) -> frozenset[str]:
+    """Return the edges that have to have room for a consumer's endpoint: its own, and one that all consumers share.
+
+    A provider's edge does not count. It tracks connections only where returns are masqueraded, and its table is the
+    provider's: it must not be able to stop its consumers.
+    """
+    if service.service_type is ServiceType.GATEWAY:
+        return frozenset({consumer, service.vpc_id})
+    return frozenset({consumer, HUB} if service.tcp_proxy is TcpProxy.PROXY_OPEN else {consumer})
 
 
 def has_room(full: FullEdges | None, edges: Collection[str], now: datetime) -> bool:

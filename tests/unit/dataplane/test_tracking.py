@@ -1,13 +1,15 @@
 """When tracked connections leave no room for another endpoint, whom that concerns, and what of it is worth telling."""
 
+from dataclasses import replace
 from datetime import timedelta
+from ipaddress import IPv4Network
 
 import pytest
 
 from landbridge.dataplane.tracking import HUB, FullEdges, has_room, is_news, nearly_full, tracking_edges
-from landbridge.domain.ids import VpcId
-from landbridge.domain.resources import TcpProxy
-from tests.examples import NOW
+from landbridge.domain.ids import SubnetId, VpcId
+from landbridge.domain.resources import TcpProxy, WayOut
+from tests.examples import NOW, a_service
 
 SECOND = timedelta(seconds=1)
 VPC, OTHER = VpcId("a-vpc"), VpcId("b-vpc")
@@ -38,15 +40,23 @@ def test_where_nobody_has_looked_there_is_room():
 
 
 def test_a_full_edge_concerns_its_own_vpc_alone():
-    assert not has_room(full(VPC), tracking_edges(VPC, TcpProxy.CLOSE), NOW)
-    assert has_room(full(VPC), tracking_edges(OTHER, TcpProxy.CLOSE), NOW)
+    assert not has_room(full(VPC), tracking_edges(VPC, a_service()), NOW)
+    assert has_room(full(VPC), tracking_edges(OTHER, a_service()), NOW)
+
+
+def test_a_full_edge_of_a_provider_stops_none_of_its_consumers_but_that_of_a_public_network_does():
+    service = a_service()
+    gateway = replace(service, backend=WayOut(SubnetId("public"), (IPv4Network("100.125.0.0/16"),)), ports=())
+
+    assert has_room(full(service.vpc_id), tracking_edges(VPC, service), NOW)
+    assert not has_room(full(service.vpc_id), tracking_edges(VPC, gateway), NOW)
 
 
 @pytest.mark.parametrize("mode", TcpProxy)
 def test_a_full_hub_concerns_those_whose_connections_the_proxy_carries(mode: TcpProxy):
     is_proxied = mode is TcpProxy.PROXY_OPEN
 
-    assert has_room(full(HUB), tracking_edges(VPC, mode), NOW) is not is_proxied
+    assert has_room(full(HUB), tracking_edges(VPC, replace(a_service(), tcp_proxy=mode)), NOW) is not is_proxied
 
 
 @pytest.mark.parametrize(("age", "counts"), [(0, True), (60, True), (61, False), (-60, True), (-61, False)])
