@@ -59,6 +59,10 @@ bench-quick: setup ## Run the benchmarks with fewer samples, in under three minu
 	@scripts/bench-packages
 	@$(BIN)/python -m tests.benchmarks --quick
 
+.PHONY: bench-scale
+bench-scale: setup ## Measure estates of 1,000, 10,000 and 30,000 endpoints, and of 100,000 in four pools
+	@$(BIN)/python -m tests.benchmarks.scale
+
 .PHONY: bench-plot
 bench-plot: setup ## Draw the ratios in bench/results.json for the documentation
 	@$(BIN)/python -m tests.benchmarks.plot bench/results.json docs/reference/benchmarks/ratios.svg
@@ -73,4 +77,4 @@ format: setup ## Format the code and sort imports
 
 .PHONY: clean
 clean: ## Remove what setup made
-	@rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis bench/results.json
+	@rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis bench/results.json bench/scale.json

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from tests.benchmarks import api_speed, commands, control_plane, data_path, load, peers, restart, store
+from tests.benchmarks import api_speed, commands, control_plane, data_path, load, peers, restart, scale, store
 from tests.benchmarks.deployment import running
 from tests.benchmarks.failures import BenchmarkBroken, NotCarried
 from tests.benchmarks.figures import Row
@@ -43,11 +43,13 @@ class Extent:
     exec_samples: int
     store_samples: int
     restarts: int
+    estate: int
+    """Endpoints of the estate that is measured; larger ones are measured by `tests.benchmarks.scale` alone."""
     api: api_speed.ApiExtent
 
 
-FULL = Extent(120, 10_000, 41, 0.1, 100, 300, 3, api_speed.FULL)
-QUICK = Extent(20, ENDPOINT_COUNT, 9, 0.06, 20, 50, 1, api_speed.QUICK)
+FULL = Extent(120, 10_000, 41, 0.1, 100, 300, 3, ENDPOINT_COUNT, api_speed.FULL)
+QUICK = Extent(20, ENDPOINT_COUNT, 9, 0.06, 20, 50, 1, 0, api_speed.QUICK)
 
 
 def main() -> int:
@@ -72,6 +74,8 @@ def main() -> int:
         with compiled_modules():
             if not arguments.data_path:
                 measure_api(report, extent.api)
+                if extent.estate:
+                    report.section("Scale", scale.rows(*scale.measure(extent.estate)))
             if not arguments.api:
                 run(report, extent, is_data_path_alone=arguments.data_path)
     except (BenchmarkBroken, NotCarried, subprocess.SubprocessError, OSError) as broken:

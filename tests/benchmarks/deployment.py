@@ -29,7 +29,7 @@ from tests.benchmarks.tenants import PAGE_SIZE, Tenant
 GREET_PORT, SECOND_GREET_PORT = 9000, 9001
 """The backend's ports, see on_host/backend.py."""
 
-STOP_SECONDS = 60.0
+STOP_SECONDS = 180.0
 FILL_SECONDS_PER_THOUSAND = 60.0
 LAB = """\
 region: {region}
@@ -82,6 +82,8 @@ class World:
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="landbridge-bench-")))
     port: int = 0
     operators_port: int = 0
+    more_settings: str = ""
+    """Lines of the settings file."""
     endpoint_count: int = 0
     _server: subprocess.Popen[bytes] | None = None
     _on_hosts: list[OnHost] = field(default_factory=list)
@@ -124,8 +126,10 @@ class World:
         if not self.lab.exists():
             vpcs = [CONSUMER_VPC.format(name=name, client=client) for name, client in CONSUMERS.items()]
             self.lab.write_text(LAB.format(region=self.region) + "".join(vpcs))
+        if not self.port:
             self.port, self.operators_port = _free_port(), _free_port()
-            self.settings.write_text(f'metrics_listen = "127.0.0.1:{self.operators_port}"\n')
+            metrics = f'metrics_listen = "127.0.0.1:{self.operators_port}"\n'
+            self.settings.write_text(metrics + self.more_settings)
         command = [LANDBRIDGE, "serve", "--config", str(self.settings), "--state", str(self.state)]
         began = time.monotonic()
         with self.log.open("ab") as log:
@@ -142,6 +146,18 @@ class World:
         assert self._server is not None
         self._server.send_signal(signal.SIGKILL)
         self._server.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """End the server in order; it takes its lab down."""
+        self._stop()
+        self._server = None
+
+    @property
+    def memory_kib(self) -> int:
+        """How much of the machine's memory the server has, in KiB."""
+        assert self._server is not None
+        status = Path(f"/proc/{self._server.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
 
     def clean_up(self) -> None:
         """End everything that was started here, and take the lab down."""

@@ -14,7 +14,7 @@ LANDBRIDGE = str(Path(sys.executable).with_name("landbridge"))
 INSIDE = Path(__file__).with_name("inside.py")
 ON_HOST = Path(__file__).parent / "on_host"
 PYTHON_ON_HOST = [sys.executable, "-I", "-S"]
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 ORDER_SECONDS = 60.0
 
 
