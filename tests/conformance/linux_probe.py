@@ -71,6 +71,10 @@ def enter_network_namespace(path: Path) -> None:
         os.close(descriptor)
 
 
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Of the namespace of the thread that opens it. Tests choose ports below, so that the kernel never has one of them."""
+
+
 class HostSockets:
     """A host's network namespace, as a place to open sockets in."""
 
@@ -78,6 +82,7 @@ class HostSockets:
         self.name = name
         self.address = topology.address_of(name)
         self._thread = ThreadPoolExecutor(1, f"host {name}", enter_network_namespace, (namespace,))
+        self.inside(lambda: _PORT_RANGE.write_text("50000 60999"))
 
     def inside(self, function: Callable[[], T]) -> T:
         return self._thread.submit(function).result(PATIENTLY)
