@@ -67,6 +67,10 @@ bench-scale: setup ## Measure estates of 1,000, 10,000 and 30,000 endpoints, and
 bench-plot: setup ## Draw the ratios in bench/results.json for the documentation
 	@$(BIN)/python -m tests.benchmarks.plot bench/results.json docs/reference/benchmarks/ratios.svg
 
+.PHONY: soak
+soak: setup ## Kill everything at random under load, as root, for a time of yours: make soak FOR=600 (seconds)
+	@$(BIN)/python -m tests.soak --seconds $(or $(FOR),600)
+
 .PHONY: openapi
 openapi: setup ## Write the description of the API to docs/reference/openapi.json
 	@$(BIN)/python scripts/openapi.py

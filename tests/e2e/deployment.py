@@ -305,6 +305,20 @@ class HttpTenant:
         return found
 
 
+def envoy_of(deployment: Deployment) -> int:
+    """Return the process id of a deployment's proxy, as the machine sees it."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"/envoy") and any(str(deployment.state).encode() in word for word in words):
+            return int(process.name)
+    raise AssertionError(f"no proxy of {deployment.state} runs")
+
+
 def _root_prefix() -> list[str]:
     if not is_privileged():
         # Not silent: pytest prints it. What ordinary users can do is tested by the same test's `user` variant.

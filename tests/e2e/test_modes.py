@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e import backends
-from tests.e2e.deployment import Deployment, Talk, as_root_and_user
+from tests.e2e.deployment import Deployment, Talk, as_root_and_user, envoy_of
 
 
 def start(deployment: Deployment, program: str, port: int = 80) -> None:
@@ -23,20 +22,6 @@ def told(talk: Talk) -> Any:
     """Return what the backend said it was told."""
     assert talk.seen_source, "the connection carried nothing"
     return json.loads(talk.seen_source)
-
-
-def envoy_of(deployment: Deployment) -> int:
-    """Return the process id of a deployment's proxy, as the machine sees it."""
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0].endswith(b"/envoy") and any(str(deployment.state).encode() in word for word in words):
-            return int(process.name)
-    raise AssertionError(f"no proxy of {deployment.state} runs")
 
 
 @as_root_and_user

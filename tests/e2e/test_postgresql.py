@@ -14,6 +14,8 @@ from tests.e2e.deployment import Deployment, HttpTenant
 from tests.ordinary_user import NOBODY
 from tests.postgresql import LOCKED_PASSWORD, LOCKED_USER, PostgresqlServer, running_postgresql
 
+AWAY_SECONDS = 30
+
 
 @pytest.fixture
 def own_server() -> Iterator[PostgresqlServer]:
@@ -64,11 +66,12 @@ def test_a_server_on_postgresql_carries_and_adopts_after_a_kill(on_postgresql: D
     assert LOCKED_PASSWORD not in on_postgresql.log.read_text()
 
 
-def test_without_its_database_the_api_says_so_at_once_and_afterwards_it_goes_on(
+def test_without_its_database_the_api_says_so_at_once_and_afterwards_everything_goes_on(
     on_postgresql: Deployment, own_server: PostgresqlServer
 ):
     config = config_of(on_postgresql)
-    on_postgresql.start_agent("--lab", str(on_postgresql.lab), *config)
+    options = ("--lab", str(on_postgresql.lab), "--keep", *config)
+    agent = on_postgresql.start_agent(*options)
     on_postgresql.wait_for_log("server.ready")
     on_postgresql.serve_api(*config)
     on_postgresql.start_backend()
@@ -77,14 +80,27 @@ def test_without_its_database_the_api_says_so_at_once_and_afterwards_it_goes_on(
     globex, path = on_postgresql.tenant("globex"), f"vpc-endpoints/{endpoint['id']}"
 
     own_server.stop(signal.SIGKILL)
+    back_at = time.monotonic() + AWAY_SECONDS
     refusal = refused(globex, path)
-    assert talk.say("without a database") == "without a database"
+    # Another one may lead by now, so it does not go on; a supervisor starts it again until the database is back.
+    assert agent.wait(20) == 1
+    assert on_postgresql.start_agent(*options).wait(20) == 1
+    while time.monotonic() < back_at:
+        assert talk.say("without a database") == "without a database"
+        time.sleep(1)
     own_server.start()
     found = answered_again(globex, path)
+    said = on_postgresql.log.read_text().count("server.ready")
+    on_postgresql.start_agent(*options)
+    on_postgresql.wait_for_log("server.ready", said + 1)
+    more = {key: endpoint[key] for key in ("endpoint_service_id", "vpc_id", "subnet_id")}
+    added = globex.until(f"vpc-endpoints/{globex.send('POST', 'vpc-endpoints', more)['id']}", "accepted")
 
     assert refusal["error_code"] == refusal["error"]["code"] == "EndPoint.0001"
     assert "the database cannot be used at the moment" in refusal["error_msg"]
     assert found["status"] == "accepted"
+    assert talk.say("and back") == "and back"
+    assert on_postgresql.talk(added["ip"], 8080).say("anew") == "anew"
 
 
 def refused(tenant: HttpTenant, path: str) -> Any:

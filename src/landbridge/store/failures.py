@@ -1,12 +1,14 @@
 """Say what can be done about an error of the database: to the operator in full, to callers as far as it is theirs."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import structlog
 from sqlalchemy.exc import DBAPIError
 
-from landbridge.domain.errors import LandbridgeError, OperatorError
+from landbridge.domain.errors import DatabaseUnavailable, LandbridgeError, OperatorError
 
 _REMEDIES: Mapping[str, str] = {
     "file is not a database": "it is no SQLite file: choose another state directory or restore a backup",
@@ -18,6 +20,9 @@ _REMEDIES: Mapping[str, str] = {
     "disk i/o": "the disk fails: see the system's log",
     "locked": "another process holds it: end that process",
 }
+_PASSING = ("disk is full", "locked", "readonly", "read-only", "unable to open")
+"""What the operator or time may mend while we run: callers are told to try again."""
+NOTHING_CHANGED = "the database cannot be used at the moment, nothing was changed: try again"
 
 
 class Failures(Protocol):
@@ -32,15 +37,48 @@ class Failures(Protocol):
         ...
 
 
-class FileFailures:
-    """How a database in a file fails (`Failures`): it never goes away."""
+class Availability:
+    """Whether the database can be used; the log is told when that changes. Any thread may ask."""
 
-    def explained(self, error: Exception, *, is_outcome_unknown: bool = False) -> LandbridgeError:
-        """Return the error in words. A commit that failed has not happened, SQLite promises."""
-        return as_operator_error(error)
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+        self._lock = threading.Lock()
+        self._is_away = False
+
+    def failed(self, reason: OperatorError) -> None:
+        """Note that it cannot be used now."""
+        with self._lock:
+            was_away, self._is_away = self._is_away, True
+        if not was_away:
+            self._log.warning("database.unavailable", reason=str(reason))
 
     def answered(self) -> None:
-        """Nothing has changed."""
+        """Note that it works."""
+        if not self._is_away:
+            return
+        with self._lock:
+            was_away, self._is_away = self._is_away, False
+        if was_away:
+            self._log.info("database.available")
+
+
+class FileFailures:
+    """How writing to a database in a file fails (`Failures`)."""
+
+    def __init__(self) -> None:
+        self._availability = Availability()
+
+    def explained(self, error: Exception, *, is_outcome_unknown: bool = False) -> LandbridgeError:
+        """Return what a caller may know of the error. A commit that failed has not happened, SQLite promises."""
+        reason = as_operator_error(error)
+        if not any(sign in str(reason).lower() for sign in _PASSING):
+            return reason
+        self._availability.failed(reason)
+        return DatabaseUnavailable(NOTHING_CHANGED)
+
+    def answered(self) -> None:
+        """Note that the database works."""
+        self._availability.answered()
 
 
 def as_operator_error(error: Exception, path: Path | None = None) -> OperatorError:

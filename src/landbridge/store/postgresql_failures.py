@@ -5,14 +5,13 @@ is away, or that cannot be used for now, is told to tenants as just that; everyt
 """
 
 import re
-import threading
 from collections.abc import Mapping
 
 import psycopg
-import structlog
 from sqlalchemy.exc import DBAPIError
 
 from landbridge.domain.errors import DatabaseUnavailable, InvalidParameter, LandbridgeError, OperatorError
+from landbridge.store.failures import NOTHING_CHANGED, Availability
 
 _REMEDIES: Mapping[str, str] = {
     "08": "it cannot be reached: see that the server runs, and where `database` leads",
@@ -44,12 +43,10 @@ _NUL = "cannot contain NUL"
 
 
 class ServerFailures:
-    """How a PostgreSQL server fails (`store.failures.Failures`). Notes in the log when it goes away and comes back."""
+    """How a PostgreSQL server fails (`store.failures.Failures`)."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger()
-        self._lock = threading.Lock()
-        self._is_away = False
+        self._availability = Availability()
 
     def explained(self, error: Exception, *, is_outcome_unknown: bool = False) -> LandbridgeError:
         """Return what a caller may know of the error; the rest of it goes to the log."""
@@ -59,24 +56,16 @@ class ServerFailures:
         reason = as_operator_error(error)
         if not _code_of(error).startswith(_PASSING):
             return reason
-        with self._lock:
-            was_away, self._is_away = self._is_away, True
-        if not was_away:
-            self._log.warning("database.unavailable", reason=str(reason))
+        self._availability.failed(reason)
         if is_outcome_unknown:
             return DatabaseUnavailable(
                 "the database went away while the change was being stored: look whether it was made, then try again"
             )
-        return DatabaseUnavailable("the database cannot be used at the moment, nothing was changed: try again")
+        return DatabaseUnavailable(NOTHING_CHANGED)
 
     def answered(self) -> None:
         """Note that the database works."""
-        if not self._is_away:
-            return
-        with self._lock:
-            was_away, self._is_away = self._is_away, False
-        if was_away:
-            self._log.info("database.available")
+        self._availability.answered()
 
 
 def as_operator_error(error: Exception) -> OperatorError:

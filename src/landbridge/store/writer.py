@@ -152,7 +152,8 @@ class GroupWriter:
             connection.commit()
         except DBAPIError as error:
             raise _CommitFailed(error) from error
-        self._failures.answered()
+        if any(job.error is None for job in group):  # else nothing was stored, and a full disk has room for that
+            self._failures.answered()
 
     def _run(self, connection: Connection, job: _Job) -> None:
         connection.exec_driver_sql(_BEGIN_WORK)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, event
+from structlog.testing import capture_logs
 
 from landbridge.control.protocols import WriteTransaction
-from landbridge.domain.errors import OperatorError
+from landbridge.domain.errors import DatabaseUnavailable, OperatorError
 from landbridge.domain.ids import ProjectId, VpcId
 from landbridge.domain.resources import Vpc
 from landbridge.store.sqlite import SqliteStore
@@ -106,18 +107,22 @@ async def test_on_a_full_disk_what_was_acknowledged_is_there_and_what_was_refuse
     async def attempt(name: str) -> bool:
         try:
             await store.write(put(name, "x" * (20_000 if int(name) % 3 == 0 else 10)))
-        except OperatorError as error:
+        except DatabaseUnavailable as error:
             refusals.append(str(error))
             return False
         return True
 
-    outcomes = await asyncio.gather(*(attempt(name) for name in names))
-    more = [await attempt(name) for name in ("100", "102", "103")]
+    with capture_logs() as logs:
+        outcomes = await asyncio.gather(*(attempt(name) for name in names))
+        more = [await attempt(name) for name in ("100", "102", "103")]
 
     acknowledged = {name for name, ok in zip([*names, "100", "102", "103"], [*outcomes, *more], strict=True) if ok}
     assert await present(store) == acknowledged
     assert refusals
-    assert all("the disk is full" in refusal for refusal in refusals)
+    assert all("nothing was changed: try again" in refusal for refusal in refusals)
+    assert next(log["reason"] for log in logs if log["event"] == "database.unavailable").startswith(
+        "the database: the disk is full: make room"
+    )
 
 
 async def test_a_stop_iteration_reaches_its_caller_as_an_error(store: SqliteStore):

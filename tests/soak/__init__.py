@@ -1,0 +1,1 @@
+"""Kill everything at random under load, and see that nothing is lost and nothing is wrong."""
