@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, LiteralString
 
@@ -17,13 +18,16 @@ import structlog
 from landbridge.control.leadership import Lease
 from landbridge.coordination.hints import Hint, read, written
 from landbridge.coordination.joining import Joiner
+from landbridge.domain.errors import OperatorError
 from landbridge.domain.ids import PoolId
 
 Connect = Callable[[], psycopg.Connection]
-"""Opens a connection that commits by itself, or raises psycopg.Error within some seconds."""
+"""Opens a connection that commits by itself, or raises psycopg.Error or OperatorError within some seconds."""
 
 PING_SECONDS: Final = 0.4
 """How often a leader asks whether it still leads, and a standby whether it may."""
+_UNREACHABLE: Final = (psycopg.Error, OperatorError)
+"""The second one is told of a password file that cannot be read: somebody may be about to replace it."""
 _CHANNEL: Final = "landbridge"
 _SESSION: Final[tuple[LiteralString, ...]] = (
     # A dead host's session, and so its lock, must end within seconds: the server finds out by itself.
@@ -33,6 +37,8 @@ _SESSION: Final[tuple[LiteralString, ...]] = (
     "SET tcp_user_timeout = 2000",
     "SET statement_timeout = 1500",
 )
+_MOST_WAITING: Final = 1000
+"""How many hints wait for a database that cannot be reached. Nothing is written to it meanwhile, so they are few."""
 _TAKE: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _RAISE_EPOCH: Final = "UPDATE pools SET epoch = epoch + 1 WHERE id = %s RETURNING epoch"
 _EPOCH: Final = "SELECT epoch FROM pools WHERE id = %s"
@@ -80,7 +86,7 @@ class Candidate:
                         log.info("leadership.taken", epoch=epoch)
                         self._lead(connection, epoch)
                         return
-            except psycopg.Error as error:
+            except _UNREACHABLE as error:
                 log.warning("leadership.unreachable", reason=str(error).strip())
                 self._must_stop.wait(PING_SECONDS)
 
@@ -127,7 +133,7 @@ class NotifiedHints:
         self._on_hint = on_hint
         self._loop = asyncio.get_running_loop()
         self._joiner = Joiner(self._hand_over)
-        self._waiting: list[Hint] = []
+        self._waiting = deque[Hint](maxlen=_MOST_WAITING)
         self._has_work = threading.Event()
         self._must_stop = threading.Event()
         self._threads = (
@@ -154,22 +160,25 @@ class NotifiedHints:
 
     def _notify(self) -> None:
         while not self._must_stop.is_set():
-            with contextlib.suppress(psycopg.Error), self._connect() as connection:
-                while not self._must_stop.is_set():
-                    self._has_work.wait()
-                    self._has_work.clear()
-                    # Both ends of a list may be used by two threads at once.
-                    while self._waiting and not self._must_stop.is_set():
-                        for text in written(self._waiting[0]):
-                            connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, text))
-                        self._waiting.pop(0)
-            # What could not be said is stale by now. Whoever waits finds out by itself.
-            self._waiting.clear()
+            with contextlib.suppress(*_UNREACHABLE), self._connect() as connection:
+                self._say(connection)
+            # A connection that is dead is only noticed by using it, so what was said on it is said again on the next.
+            self._has_work.set()
             self._must_stop.wait(PING_SECONDS)
+
+    def _say(self, connection: psycopg.Connection) -> None:
+        while not self._must_stop.is_set():
+            self._has_work.wait()
+            self._has_work.clear()
+            # Both ends may be used by two threads at once.
+            while self._waiting and not self._must_stop.is_set():
+                for text in written(self._waiting[0]):
+                    connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, text))
+                self._waiting.popleft()
 
     def _listen(self) -> None:
         while not self._must_stop.is_set():
-            with contextlib.suppress(psycopg.Error), self._connect() as connection:
+            with contextlib.suppress(*_UNREACHABLE), self._connect() as connection:
                 connection.execute(f"LISTEN {_CHANNEL}")
                 # Whatever was said while nobody listened is lost.
                 self._hear(Hint(intent_written=True))
