@@ -275,7 +275,7 @@ def test_a_listener_that_somebody_takes_out_or_leaves_is_named_by_looking(
     edges = Edges(plane.namespaces, plane.instance, plane.region, looks_only=True)
     with closing(edges), closing(LinuxLooker(plane.namespaces, plane.instance, plane.region, [reader])) as looker:
         (carried,) = engine.read(dict(edges.all()))
-        foreign = replace(carried, key=join("10.0.0.100", 4444))
+        foreign = carried._replace(key=join("10.0.0.100", 4444))
         assert looker.look(things) == []
 
         assert engine.change([carried], []) == {}

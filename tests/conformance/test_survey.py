@@ -1,13 +1,19 @@
 """A driver sees what is really there, adopts it, and mends what somebody broke."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from conformance.linux_plane import LinuxPlane
 from conformance.world import Answer, Attempt, World
 from landbridge.dataplane.driver import finish
 from landbridge.dataplane.model import PortForward, digest
 from landbridge.dataplane.plan import Ensure, Plan, Remove, diff
+from landbridge.domain.ids import VpcId
+from landbridge.drivers.linux.edges import Edges
+from landbridge.drivers.linux.set_contents import SetContents
 
 
 def test_a_new_driver_adopts_what_it_finds(world: World):
@@ -52,6 +58,52 @@ def test_every_part_that_somebody_takes_away_is_missed_and_mended(world: World):
 
 
 @pytest.mark.linux_only
+def test_what_somebody_adds_to_an_edge_that_was_found_whole_goes_with_the_next_sweep(world: World):
+    plane = world.plane
+    assert isinstance(plane, LinuxPlane)
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.8/29"])
+    world.wire(service, endpoint)
+    assert world.sweep(service, endpoint) == {}
+    assert world.sweep(service, endpoint) == {}
+    whole = plane.dump()
+    home = next(edge for edge in plane.edges() if f"local {endpoint.address} " in all_routes(plane, edge))
+    names = re.findall(r"^\d+: ((?:sub|link)-[^:@]+)", plane.run_inside(home, ["ip", "-o", "link"]), re.MULTILINE)
+    subnet, link = (next(name for name in names if name.startswith(kind)) for kind in ("sub-", "link-"))
+    additions = (
+        ["nft", f"add element inet landbridge allowed {{ {endpoint.address} . 10.0.0.99 }}"],
+        ["ip", "route", "add", "local", "10.0.0.77", "dev", subnet, "table", "local", "proto", "static"],
+        ["ip", "route", "add", "198.19.250.1/32", "dev", link, "proto", "static"],
+    )
+
+    for addition in additions:
+        plane.run_inside(home, addition)
+        assert plane.dump() != whole
+        assert world.sweep(service, endpoint) == {}
+        assert plane.dump() == whole, addition
+
+
+@pytest.mark.linux_only
+def test_an_edge_looks_as_before_whatever_was_counted_and_otherwise_when_it_has_changed(world: World):
+    plane = world.plane
+    assert isinstance(plane, LinuxPlane)
+    service = world.service("blue-backend", 80)
+    endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80})
+    world.wire(service, endpoint)
+    before = fingerprints(plane)
+
+    assert world.reach("red-client", endpoint.address, 80) is not None
+    assert fingerprints(plane) == before
+
+    for sabotage in plane.sabotages():
+        if not sabotage.what.startswith("inet "):
+            continue
+        sabotage.do()
+        assert fingerprints(plane) != before, sabotage.what
+        assert world.sweep(service, endpoint) == {}
+
+
+@pytest.mark.linux_only
 def test_connections_of_what_was_only_damaged_go_on_when_it_is_mended(world: World):
     service = world.service("blue-stubborn", 80)
     endpoint = world.endpoint("red-web", "10.0.0.100", service, {80: 80}, ["10.0.0.8/29"])
@@ -66,6 +118,18 @@ def test_connections_of_what_was_only_damaged_go_on_when_it_is_mended(world: Wor
     assert world.sweep(service, endpoint) == {}
 
     assert flow.is_alive()
+
+
+def all_routes(plane: LinuxPlane, edge: str) -> str:
+    return plane.run_inside(edge, ["ip", "-4", "route", "show", "table", "all"])
+
+
+def fingerprints(plane: LinuxPlane) -> Mapping[VpcId, bytes]:
+    edges = Edges(plane.namespaces, plane.instance, plane.region, looks_only=True)
+    try:
+        return {vpc_id: SetContents(vpc_id, edge.sets).fingerprint() for vpc_id, edge in edges.all()}
+    finally:
+        edges.close()
 
 
 def test_a_restarted_driver_mends_too(world: World):

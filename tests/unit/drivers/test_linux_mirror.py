@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 
 from landbridge.dataplane.compile import compile_endpoint, compile_service
 from landbridge.dataplane.driver import Capabilities
+from landbridge.dataplane.model import digest
 from landbridge.domain.ids import EndpointId, VpcId
 from landbridge.domain.resources import Admission
 from landbridge.drivers.linux.elements import Element, Kind, elements, own_elements, shared_elements
@@ -152,3 +153,32 @@ def test_while_it_is_recorded_every_change_is_collected_and_afterwards_none():
     mirror.note_present(Element(VpcId("vpc-b"), Kind.EXITS, "6", "198.19.200.2"))
 
     assert changed == {OWN, SHARED}
+
+
+def test_an_edges_version_grows_with_each_thing_that_is_noted_of_it_and_no_other():
+    mirror = Mirror()
+    mirror.claim(ONE, frozenset({OWN}))
+    versions = [mirror.version(OWN.vpc_id)]
+
+    mirror.note_present(OWN)
+    versions.append(mirror.version(OWN.vpc_id))
+    mirror.note_absent(OWN)
+    versions.append(mirror.version(OWN.vpc_id))
+
+    assert versions == sorted(set(versions))
+    assert mirror.version(VpcId("another")) == 0
+
+
+def test_the_digest_is_that_of_what_is_settled_now():
+    mirror = Mirror()
+    assert mirror.digest(ONE) is None
+    for wired in (BINDING, replace(BINDING, connection_limit=7)):
+        for element in elements(wired):
+            mirror.note_present(element)
+        mirror.claim(wired.id, elements(wired))
+        mirror.settle(wired)
+        assert mirror.digest(wired.id) == digest(wired)
+
+    mirror.claim(BINDING.id, frozenset())
+
+    assert mirror.digest(BINDING.id) is None

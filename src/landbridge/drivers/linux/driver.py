@@ -18,7 +18,6 @@ from landbridge.dataplane.model import (
     Wired,
     WiredId,
     attachments,
-    digest,
     may_be_missing,
 )
 from landbridge.dataplane.plan import Ensure, Plan
@@ -33,7 +32,7 @@ from landbridge.drivers.linux.mirror import Mirror
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.nft import NftError
 from landbridge.drivers.linux.ownership import NamespaceTaken
-from landbridge.drivers.linux.survey import Survey
+from landbridge.drivers.linux.survey import Look, Survey
 from landbridge.drivers.linux.wiring import Failures, Wiring
 
 _NEEDED = {
@@ -78,6 +77,7 @@ class LinuxDriver:
         self._forgetting = Forgetting(self._edges)
         self._with_cut_clients: set[WiredId] = set()
         self._mirror = Mirror()
+        self._looks: dict[VpcId, Look] = {}
         self._unsettled: dict[WiredId, Digest] = {}
         self._identities: dict[VpcId, int] = {}
 
@@ -99,7 +99,7 @@ class LinuxDriver:
         """Read the kernel afresh; see `Driver.survey`."""
         try:
             edges = dict(self._edges.all())
-            look = Survey(self._mirror, edges, self._engines, expected)
+            look = Survey(self._mirror, edges, self._engines, expected, self._looks)
             yield from look.parts()
             unplugged = {one for one in _bridged(expected) if not self._attaching.is_attached(one)}
         except (OSError, NftError) as error:
@@ -213,9 +213,9 @@ class LinuxDriver:
         """Return the digest of a thing that is wired, None if it is not."""
         if id_ in self._unsettled:
             return self._unsettled[id_]
-        settled = self._mirror.settled.get(id_)
+        settled = self._mirror.digest(id_)
         if settled is not None:
-            return digest(settled)
+            return settled
         return DRIFTED if id_ in self._mirror.claims else None
 
     def _concede(

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface
 
 from landbridge.dataplane.model import LINK_MTU, Attachment
@@ -17,7 +18,7 @@ from landbridge.drivers.linux.conntrack import Conntrack
 from landbridge.drivers.linux.elements import HUB, link_interface, mac, subnet_interface
 from landbridge.drivers.linux.namespaces import Namespaces
 from landbridge.drivers.linux.netlink import End, Link, Netlink
-from landbridge.drivers.linux.nft import Nft
+from landbridge.drivers.linux.nft import KeptContexts, Nft
 from landbridge.drivers.linux.set_queries import SetQueries
 
 # Both ends of a link have one MAC and do no ARP: a packet sent to "my own MAC" is for the other end, so routes
@@ -55,15 +56,19 @@ class Edge:
     """The open edge of one VPC."""
 
     def __init__(
-        self, namespaces: Namespaces, name: str, identity: int, before_effect: Callable[[], None] = lambda: None
+        self,
+        namespaces: Namespaces,
+        name: str,
+        identity: int,
+        contexts: KeptContexts | None = None,
+        before_effect: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.identity = identity
         self.netlink = namespaces.inside(name, lambda: Netlink(before_effect))
-        self.nft = Nft(namespaces, name, before_effect)
+        self.nft = Nft(namespaces, name, contexts, before_effect)
         self.sets = namespaces.inside(name, SetQueries)
         self._namespaces = namespaces
-        self._announcer = namespaces.inside(name, _open_announcer)
         self._links: dict[str, Link] = {}
 
     def close(self) -> None:
@@ -71,7 +76,13 @@ class Edge:
         self.netlink.close()
         self.nft.close()
         self.sets.close()
-        self._announcer.close()
+        # Not opened for nothing: the kernel takes ten milliseconds to close a packet socket.
+        if "_announcer" in self.__dict__:
+            self._announcer.close()
+
+    @cached_property
+    def _announcer(self) -> socket.socket:
+        return self._namespaces.inside(self.name, _open_announcer)
 
     def open_conntrack(self) -> Conntrack:
         """Return who knows the connections that are tracked here; to be closed by whoever asked."""
@@ -125,6 +136,7 @@ class Edges:
         self._instance = instance
         self._region = region
         self._looks_only = looks_only
+        self._contexts = KeptContexts()
         self._open: dict[VpcId, Edge] = {}
 
     def ensure(self, vpc_id: VpcId) -> Edge:
@@ -148,7 +160,7 @@ class Edges:
             self._open.pop(vpc_id).close()
         if identity is None or not ownership.is_ours(self._namespaces, name, self._instance):
             return None
-        edge = Edge(self._namespaces, name, identity, self._before_effect)
+        edge = Edge(self._namespaces, name, identity, self._contexts, self._before_effect)
         if not self._looks_only:
             # Also for an edge that was there: it may carry the rules of an older version.
             edge.nft.run(ruleset.RULES)

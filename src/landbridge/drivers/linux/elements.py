@@ -7,11 +7,11 @@ applies them counts. Keys and values are texts as nft writes them, so what is re
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from socket import inet_ntoa
+from typing import NamedTuple
 
 from landbridge.dataplane.model import (
     PROBE_ADDRESS,
@@ -98,11 +98,11 @@ ENGINES = frozenset({Kind.PROXY, Kind.OPTION, Kind.HEADER})
 OUTSIDE_NFT = frozenset({Kind.ADDRESS, Kind.ROUTE, Kind.LINK}) | ENGINES
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One thing placed in the edge of `vpc_id`.
 
-    A link has two edges: `vpc_id` is the smaller id and `key` the larger.
+    A link has two edges: `vpc_id` is the smaller id and `key` the larger. A tuple, because there are many of them,
+    and all of them are hashed again and again.
     """
 
     vpc_id: VpcId
@@ -130,6 +130,16 @@ def shared_elements(wired: Wired) -> frozenset[Element]:
             return frozenset(_way_to_backend(wired))
         case GatewayBinding():
             return frozenset(_of_gateway(wired))
+
+
+def label_place(wired: Binding) -> tuple[Kind, str]:
+    """Return where in its home an endpoint's label is: of which kind, and at which key."""
+    return Kind.ENDPOINTS, address_text(wired.address)
+
+
+def needs_engine(wired: Wired) -> bool:
+    """Say whether an engine carries a part of a thing."""
+    return isinstance(wired, Binding) and wired.tcp_proxy is not TcpProxy.CLOSE
 
 
 def home_of(wired: Wired) -> VpcId:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
-from landbridge.dataplane.model import Wired, WiredId
+from landbridge.dataplane.model import Digest, Wired, WiredId, digest
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.elements import Element, Kind, elements, own_elements, shared_elements, vpcs_of
 
@@ -30,6 +30,8 @@ class Mirror:
         self._claims: dict[WiredId, frozenset[Element]] = {}
         self._settled: dict[WiredId, Wired] = {}
         self._disturbed: dict[WiredId, Wired] = {}
+        self._digests: dict[WiredId, Digest] = {}
+        self._versions: Counter[VpcId] = Counter()
         self._wanted: Counter[Element] = Counter()
         self._records: list[set[Element]] = []
 
@@ -47,6 +49,20 @@ class Mirror:
         """Return what a thing wants."""
         settled = self._settled.get(wired_id)
         return self._claims.get(wired_id, _NOTHING) if settled is None else elements(settled)
+
+    def digest(self, wired_id: WiredId) -> Digest | None:
+        """Return the digest of a thing that is settled."""
+        settled = self._settled.get(wired_id)
+        if settled is None:
+            return None
+        found = self._digests.get(wired_id)
+        if found is None:
+            found = self._digests[wired_id] = digest(settled)
+        return found
+
+    def version(self, vpc_id: VpcId) -> int:
+        """Return how often it was noted that something came into an edge or went from it."""
+        return self._versions[vpc_id]
 
     def claim(self, wired_id: WiredId, wanted: frozenset[Element]) -> None:
         """Let a thing want exactly these elements; nothing makes it forgotten."""
@@ -83,6 +99,7 @@ class Mirror:
             self._no_longer_missing(element)
             self._no_longer_surplus(element)
         self._settled[wired.id] = wired
+        self._digests.pop(wired.id, None)
 
     def note_present(self, element: Element) -> None:
         """Take note that an element was put into the kernel."""
@@ -140,6 +157,7 @@ class Mirror:
         wired = self._settled.pop(wired_id, None)
         if wired is None:
             return None
+        self._digests.pop(wired_id, None)
         self._claims[wired_id] = elements(wired)
         for element in own_elements(wired):
             self._wanted[element] += 1
@@ -156,6 +174,7 @@ class Mirror:
                 self.surplus.add(element)
 
     def _note(self, element: Element) -> None:
+        self._versions[element.vpc_id] += 1
         for record in self._records:
             record.add(element)
 

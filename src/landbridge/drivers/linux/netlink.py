@@ -104,6 +104,13 @@ class Route:
     """The destination is here: packets to it are delivered, ARP for it is answered."""
 
 
+Destination = tuple[str, int, bool]
+"""What counts of a route: where to, the index of the interface, and whether the destination is here.
+
+Where to is an address, or a network with the length of its prefix.
+"""
+
+
 class Netlink:
     """A socket that stays in the namespace in which it was opened."""
 
@@ -209,11 +216,8 @@ class Netlink:
         """Return the routes that were set, without those that the kernel made for addresses."""
         return [_read_route(body) for body in self._route_bodies() if _is_set_by_us(body)]
 
-    def destinations(self) -> list[tuple[str, int, bool]]:
-        """Return what counts of the same routes, quickly: where to, by which interface, and whether they are local.
-
-        A destination is an address, or a network with the length of its prefix.
-        """
+    def destinations(self) -> list[Destination]:
+        """Return what counts of the same routes, quickly."""
         return [_read_destination(body) for body in self._route_bodies() if _is_set_by_us(body)]
 
     def foreign_routes(self) -> list[Route]:
@@ -402,7 +406,7 @@ def _is_set_by_us(body: bytes) -> bool:
     return body[5] == _PROTOCOL_STATIC and (body[4], body[7]) in _ROUTE_KINDS
 
 
-def _read_destination(body: bytes) -> tuple[str, int, bool]:
+def _read_destination(body: bytes) -> Destination:
     attributes = _attributes(body[12:])
     text, length = socket.inet_ntoa(attributes.get(_RTA_DST, bytes(4))), body[1]
     index = int.from_bytes(attributes.get(_RTA_OIF, b""), sys.byteorder)

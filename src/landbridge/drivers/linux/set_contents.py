@@ -1,12 +1,15 @@
 """Read what is in the sets and maps of an edge, quickly, and strike off what should be there.
 
 An element's bytes are cut at the places at which they were cut for one of the same length before, as long as the
-bytes in between are the same too: all elements of a set look alike, so few are ever really parsed.
+bytes in between are the same too: all elements of a set look alike, so few are ever really parsed. Whoever knows the
+fingerprint need not even cut them.
 """
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.elements import LABELS, MAPS, Element, Kind
@@ -23,6 +26,9 @@ from landbridge.drivers.linux.set_queries import (
 )
 
 _COMMENT, _CONNECTION_LIMIT = 0, 1
+_COUNTING = frozenset({Kind.SENT, Kind.RECEIVED, Kind.OPENED})
+"""Kinds whose elements change by themselves."""
+_FINGERPRINT_BYTES = 16
 _Pair = tuple[bytes, bytes]
 """A key, of a range the first and the last together; and a value."""
 
@@ -33,9 +39,19 @@ class SetContents:
     def __init__(self, vpc_id: VpcId, queries: SetQueries | None) -> None:
         """Read all sets; None: there is nothing to read. Raises OSError."""
         self._vpc_id = vpc_id
-        self._found = {
-            kind: dict(() if queries is None else _pairs(kind, queries.list_all(kind.value))) for kind in FIELDS
-        }
+        self._raw = {kind: () if queries is None else queries.list_all(kind.value) for kind in FIELDS}
+
+    def fingerprint(self) -> bytes:
+        """Return what is equal for equal contents in one order, whatever was counted; ask before anything is struck."""
+        state = hashlib.blake2b(digest_size=_FINGERPRINT_BYTES)
+        for kind, elements in self._raw.items():
+            whole = b"".join(elements if kind not in _COUNTING else [key for key, _ in _pairs(kind, elements)])
+            state.update(struct.pack("=II", len(elements), len(whole)) + whole)
+        return state.digest()
+
+    @cached_property
+    def _found(self) -> dict[Kind, dict[bytes, bytes]]:
+        return {kind: dict(_pairs(kind, elements)) for kind, elements in self._raw.items()}
 
     def strike(self, element: Element) -> bool:
         """Take an element off; say whether it was there, with this value."""
@@ -46,6 +62,10 @@ class SetContents:
             return False
         del found[key]
         return True
+
+    def has(self, kind: Kind, key: str) -> bool:
+        """Say whether a key that is no range is there, with whatever value."""
+        return pack_key(kind, key) in self._found[kind]
 
     def rest(self) -> Iterator[Element]:
         """Yield what was never struck off."""

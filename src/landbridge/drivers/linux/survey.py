@@ -6,14 +6,19 @@ was read before counts for it. The mirror hears of everything at the end, at onc
 What is expected and not known yet is believed to be there until it is not found; so a driver that has just been
 started adopts what it finds. Each thing's label says its id and digest; what belongs to a label of an unknown thing is
 found out by `remains`.
+
+An edge that looks as it did when it was last compared, and of which nothing else is believed since, is not compared
+again: most edges of a sweep are of this kind.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 from landbridge.dataplane.driver import DRIFTED
-from landbridge.dataplane.model import Digest, Wired, WiredId
+from landbridge.dataplane.model import Binding, Digest, Wired, WiredId
 from landbridge.domain.ids import VpcId
 from landbridge.drivers.linux.edges import Edge
 from landbridge.drivers.linux.elements import (
@@ -26,8 +31,10 @@ from landbridge.drivers.linux.elements import (
     elements,
     hashed,
     home_of,
+    label_place,
     link,
     link_interface,
+    needs_engine,
     own_elements,
     read_label,
     shared_elements,
@@ -35,11 +42,12 @@ from landbridge.drivers.linux.elements import (
 )
 from landbridge.drivers.linux.engines import Engine
 from landbridge.drivers.linux.mirror import Mirror
-from landbridge.drivers.linux.netlink import Link
+from landbridge.drivers.linux.netlink import Destination, Link
 from landbridge.drivers.linux.remains import Remains
 from landbridge.drivers.linux.set_contents import SetContents
 
 _THINGS_AT_ONCE = 250
+_EDGES_AT_ONCE = 4
 _OUTSIDE = frozenset({Kind.ADDRESS, Kind.ROUTE})
 
 
@@ -53,14 +61,33 @@ class _Damaged:
     missing: frozenset[Element]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an edge looked when it was found to have what the mirror believed."""
+
+    version: int
+    """The mirror's, of this edge."""
+    fingerprint: bytes
+
+
 class Survey:
     """One look at everything."""
 
     def __init__(
-        self, mirror: Mirror, edges: Mapping[VpcId, Edge], engines: Iterable[Engine], expected: Iterable[Wired]
+        self,
+        mirror: Mirror,
+        edges: Mapping[VpcId, Edge],
+        engines: Iterable[Engine],
+        expected: Iterable[Wired],
+        looks: dict[VpcId, Look],
     ) -> None:
-        """Look whether what the mirror believes is there, and what is `expected` beside it."""
+        """Look whether what the mirror believes is there, and what is `expected` beside it.
+
+        `looks` are those of surveys before; it is brought up to date at the end.
+        """
         self._mirror = mirror
+        self._looks = looks
+        self._new_looks: dict[VpcId, Look] = {}
         self._edges = edges
         self._engines = engines
         unsettled = [wired for wired in expected if wired.id not in mirror.settled]
@@ -68,6 +95,8 @@ class Survey:
         self._claimed = {wired.id: (wired, mirror.claims[wired.id]) for wired in unsettled if wired.id in mirror.claims}
         """What wants something else till now, or was found before anybody said what it should be."""
         self._things = {**mirror.settled, **self._new}
+        self._unlabelled: set[WiredId] = set()
+        """What was not known and has no label either. Whatever else may be there of it is nobody's."""
         self._gone: set[WiredId] = set()
         """Nothing of it is in its home."""
         self._lost: dict[WiredId, list[Element]] = defaultdict(list)
@@ -98,6 +127,10 @@ class Survey:
                 self._mirror.note_present(element)
         for wired, claim in self._claimed.values():
             self._settle_if_whole(wired, claim)
+        self._looks.clear()
+        self._looks.update(
+            (vpc_id, look) for vpc_id, look in self._new_looks.items() if look.version == self._mirror.version(vpc_id)
+        )
         return self._ascribe({thing.wired.id: thing for thing in damaged})
 
     # Looking
@@ -106,9 +139,20 @@ class Survey:
         homes, visited = self._sort_out()
         carried = set[Element]().union(*(engine.read(self._edges) for engine in self._engines))
         yield
+        changed: dict[VpcId, _Place] = {}
+        unchanged: set[VpcId] = set()
+        for number, vpc_id in enumerate(self._maybe_unchanged(), 1):
+            place = self._visit(vpc_id)
+            if self._new_looks[vpc_id] == self._looks[vpc_id]:
+                unchanged.add(vpc_id)
+            else:
+                changed[vpc_id] = place
+            if not number % _EDGES_AT_ONCE:
+                yield
+        yield from self._pass_by(unchanged, homes, carried)
         waiting: list[_Place] = []
-        for vpc_id in self._edges.keys() | homes.keys() | visited | self._common.keys():
-            place = _Place(vpc_id, self._edges.get(vpc_id), self._ends)
+        for vpc_id in (self._edges.keys() | homes.keys() | visited | self._common.keys()) - unchanged:
+            place = changed.pop(vpc_id, None) or self._visit(vpc_id)
             yield
             for number, wired in enumerate(homes.pop(vpc_id, ()), 1):
                 self._strike(wired, place, carried)
@@ -129,6 +173,37 @@ class Survey:
         self._absent |= self._anywhere - found
         self._surplus += found - self._anywhere
 
+    def _maybe_unchanged(self) -> list[VpcId]:
+        """Return the edges of which nothing else is believed than at the last look."""
+        asked_for = set[VpcId]().union(*map(vpcs_of, self._new.values()))
+        return [
+            vpc_id
+            for vpc_id, look in self._looks.items()
+            if vpc_id in self._edges and vpc_id not in asked_for and look.version == self._mirror.version(vpc_id)
+        ]
+
+    def _visit(self, vpc_id: VpcId) -> "_Place":
+        version = self._mirror.version(vpc_id)
+        place = _Place(vpc_id, self._edges.get(vpc_id), self._ends)
+        self._new_looks[vpc_id] = Look(version, place.fingerprint())
+        return place
+
+    def _pass_by(self, unchanged: Set[VpcId], homes: dict[VpcId, list[Wired]], carried: set[Element]) -> Iterator[None]:
+        """Strike off what engines carry for things at home in unchanged edges, and note what they have elsewhere."""
+        for vpc_id in unchanged:
+            self._common.pop(vpc_id, None)
+            for wired in homes.pop(vpc_id, ()):
+                if vpcs_of(wired) <= unchanged and not needs_engine(wired):
+                    continue
+                for element in own_elements(wired):
+                    if element.kind in ENGINES:
+                        if element not in carried:
+                            self._lost[wired.id].append(element)
+                        carried.discard(element)
+                    elif element.vpc_id not in unchanged:
+                        self._elsewhere[element.vpc_id].append((wired.id, element))
+            yield
+
     def _sort_out(self) -> tuple[dict[VpcId, list[Wired]], set[VpcId]]:
         """Return the things by their homes, and the places where some have something that are at home elsewhere."""
         homes: dict[VpcId, list[Wired]] = defaultdict(list)
@@ -148,6 +223,9 @@ class Survey:
 
     def _strike(self, wired: Wired, place: "_Place", carried: set[Element]) -> None:
         """Strike off what a thing has alone."""
+        if wired.id in self._new and isinstance(wired, Binding) and not place.has(*label_place(wired)):
+            self._unlabelled.add(wired.id)
+            return
         lost: list[Element] = []
         here = 0
         for element in own_elements(wired):
@@ -164,7 +242,7 @@ class Survey:
         if lost and len(lost) == here:
             self._gone.add(wired.id)
         elif lost:
-            self._lost[wired.id] = lost
+            self._lost[wired.id] += lost
 
     def _close(self, place: "_Place") -> None:
         self._absent |= {element for element in self._common.pop(place.vpc_id, ()) if not place.strike(element)}
@@ -176,7 +254,7 @@ class Survey:
         """Return what of a thing is missing; None: nothing, or a round has had to do with it since."""
         id_, mirror = wired.id, self._mirror
         is_new = id_ in self._new and id_ not in mirror.settled and id_ not in mirror.claims
-        if not is_new and mirror.settled.get(id_) is not wired:
+        if id_ in self._unlabelled or (not is_new and mirror.settled.get(id_) is not wired):
             return None
         missing = {element for element in self._lost.get(id_, ()) if element not in self._changed}
         if id_ in self._gone:
@@ -239,18 +317,31 @@ class _Place:
         """Read everything; the interfaces go into `ends`."""
         self.vpc_id = vpc_id
         self._contents = SetContents(vpc_id, None if edge is None else edge.sets)
-        self._outside: set[Element] = set()
+        self._interfaces: dict[int, str] = {}
+        self._destinations: Sequence[Destination] = ()
         if edge is None:
             return
-        interfaces = {interface.index: interface for interface in edge.netlink.links()}
+        interfaces = edge.netlink.links()
         edge.forget_interfaces()
-        for destination, index, is_local in edge.netlink.destinations():
-            name = interfaces[index].name if index in interfaces else ""
-            if is_local and (name.startswith("sub-") or (vpc_id == HUB and name == LOOPBACK)):
-                self._outside.add(Element(vpc_id, Kind.ADDRESS, destination, name))
+        self._interfaces = {interface.index: interface.name for interface in interfaces}
+        self._destinations = edge.netlink.destinations()
+        ends.update({(vpc_id, interface.name): interface for interface in interfaces})
+
+    def fingerprint(self) -> bytes:
+        """Return what is equal for equal contents; ask before anything is struck off."""
+        outside = repr((sorted(self._interfaces.items()), self._destinations))
+        return self._contents.fingerprint() + hashlib.blake2b(outside.encode(), digest_size=16).digest()
+
+    @cached_property
+    def _outside(self) -> set[Element]:
+        found: set[Element] = set()
+        for destination, index, is_local in self._destinations:
+            name = self._interfaces.get(index, "")
+            if is_local and (name.startswith("sub-") or (self.vpc_id == HUB and name == LOOPBACK)):
+                found.add(Element(self.vpc_id, Kind.ADDRESS, destination, name))
             elif name.startswith("link-"):
-                self._outside.add(Element(vpc_id, Kind.ROUTE, destination, name))
-        ends.update({(vpc_id, interface.name): interface for interface in interfaces.values()})
+                found.add(Element(self.vpc_id, Kind.ROUTE, destination, name))
+        return found
 
     def strike(self, element: Element) -> bool:
         """Strike an element off; say whether it was found."""
@@ -260,6 +351,10 @@ class _Place:
             return False
         self._outside.remove(element)
         return True
+
+    def has(self, kind: Kind, key: str) -> bool:
+        """Say whether a set or map has a key that was not struck off, with whatever value."""
+        return self._contents.has(kind, key)
 
     def rest(self) -> Iterator[Element]:
         """Yield what was never struck off."""

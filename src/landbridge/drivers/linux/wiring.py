@@ -36,12 +36,16 @@ _GONE = frozenset({errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENODEV, errno.ENOENT}
 
 
 class Wiring:
-    """Brings the kernel nearer to what the mirror says is wanted."""
+    """Brings the kernel nearer to what the mirror says is wanted; for one plan.
+
+    An edge that is replaced meanwhile is noticed when the next plan begins.
+    """
 
     def __init__(self, edges: Edges, mirror: Mirror, engines: Iterable[Engine] = ()) -> None:
         self._edges = edges
         self._mirror = mirror
         self._engines = {engine.kind: engine for engine in engines}
+        self._found: dict[VpcId, Edge] = {}
 
     def take_out(self, groups: Sequence[frozenset[Element]]) -> Failures:
         """Take out what nobody wants, but for rules' elements that get another value: `load` replaces those."""
@@ -158,10 +162,16 @@ class Wiring:
         return {}
 
     def _find(self, vpc_id: VpcId) -> Edge | None:
+        found = self._found.get(vpc_id)
+        if found is not None:
+            return found
         try:
-            return self._edges.find(vpc_id)
+            found = self._edges.find(vpc_id)
         except NamespaceTaken:
             return None  # ours is gone, whoever took the name
+        if found is not None:
+            self._found[vpc_id] = found
+        return found
 
     def _take_out(self, element: Element) -> None:
         if element.kind is Kind.LINK:
@@ -188,7 +198,7 @@ class Wiring:
             if error.errno != errno.ENODEV:
                 raise
             # The interface was replaced by another of the same name since we looked.
-            edge = self._edges.find(element.vpc_id)
+            edge = self._find(element.vpc_id)
             if edge is not None:
                 edge.forget_interface(element.value)
             self._put_on_interface(element)
@@ -199,7 +209,7 @@ class Wiring:
             self._mirror.lose_interfaces(own, Kind.ROUTE, names)
 
     def _put_on_interface(self, element: Element) -> None:
-        edge = self._edges.find(element.vpc_id)
+        edge = self._find(element.vpc_id)
         interface = edge.interface(element.value) if edge else None
         if edge is None or interface is None:
             raise LookupError(f"the edge of VPC {element.vpc_id} has no interface {element.value}")
