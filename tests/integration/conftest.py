@@ -161,6 +161,7 @@ async def running(
     wakeups: Wakeups | None = None,
     settlements: Settlements | None = None,
     clock: Clock | None = None,
+    lab: labs.Lab | None = None,
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Run a server in this process on a state directory, which has the lab if it has a database.
@@ -168,7 +169,7 @@ async def running(
     `changes` are settings that differ from their defaults. The server has its store `through` something. Hints and
     clock are the usual ones if none are given.
     """
-    lab = _lab()
+    lab = lab or _lab()
     keys = StateKeys(b"s" * 32, b"k" * 32)
     telemetry = Telemetry("memory", pool_of(lab.region))
     # As in a lab: tests ask more in a second than people do.

@@ -1,7 +1,7 @@
 """Count what a project has, and keep the quotas that are a project's own.
 
-Counting reads one partial index per type and no row, so that a project with ten thousand endpoints creates the next
-one as fast as the first.
+All rows of a project are counted already (`kept_counts`), so only those that do not count are counted here. They are
+few, and a partial index has them: a project with ten thousand endpoints creates the next one as fast as the first.
 """
 
 from collections.abc import Mapping
@@ -10,35 +10,24 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from landbridge.domain.ids import ProjectId
 from landbridge.domain.resources import QuotaType
-from landbridge.store.tables import endpoints, quotas, services
+from landbridge.store.kept_counts import kept_count
+from landbridge.store.tables import endpoints, is_beside_quota, is_deleting, quotas, services
 
-_LIVING = (
-    select(func.count())
-    .select_from(endpoints)
-    .where(endpoints.c.project_id == bindparam("project_id"), endpoints.c.delete_requested_at.is_(None))
-    .scalar_subquery()
-)
-_STILL_DELETING = (
-    select(func.count())
-    .select_from(endpoints)
-    .where(
-        endpoints.c.project_id == bindparam("project_id"),
-        endpoints.c.delete_requested_at.is_not(None),
-        endpoints.c.grace_since_at.is_not(None),
-    )
-    .scalar_subquery()
-)
-"""Endpoints that are being deleted while connections go on: they keep their addresses, perhaps for a day."""
+_BESIDE = {
+    QuotaType.ENDPOINT_SERVICE: (services, is_beside_quota),
+    # What is being deleted while connections go on counts: it keeps its addresses, perhaps for a day.
+    QuotaType.ENDPOINT: (endpoints, is_deleting & endpoints.c.grace_since_at.is_(None)),
+}
+"""Which rows of a project do not count."""
 _USED = {
-    QuotaType.ENDPOINT_SERVICE: select(func.count())
-    .select_from(services)
-    .where(
-        services.c.project_id == bindparam("project_id"),
-        services.c.delete_requested_at.is_(None),
-        services.c.public_owner.is_(None),
-    ),
-    # One question, as each one costs more than its answer.
-    QuotaType.ENDPOINT: select(_LIVING + _STILL_DELETING),
+    type_: select(
+        func.coalesce(kept_count(table), 0)
+        - select(func.count())
+        .select_from(table)
+        .where(table.c.project_id == bindparam("project_id"), beside)
+        .scalar_subquery()
+    )
+    for type_, (table, beside) in _BESIDE.items()
 }
 _OWN = select(quotas.c.type, quotas.c.quota).where(quotas.c.project_id == bindparam("project_id"))
 _FORGET = delete(quotas).where(quotas.c.project_id == bindparam("project_id"), quotas.c.type == bindparam("type"))

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Strin
 from landbridge.domain.errors import OperatorError
 from landbridge.store.tables import metadata
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration; a test compares it with the scripts."""
 
 # As Alembic makes it.

@@ -87,10 +87,9 @@ services = Table(
     Column("last_error_message", String),
     Column("revision", BigInteger, nullable=False),
     Index(None, "project_id", "created_at", "id"),
-    Index(None, "project_id", "delete_requested_at", "public_owner"),
     Index(None, "pool_id", "vpc_id", "backend_address"),
     Index(None, "vpc_id"),
-    Index(None, "revision"),
+    Index(None, "pool_id", "revision"),
 )
 Index(
     "ix_services_public",
@@ -107,6 +106,10 @@ Index(
     sqlite_where=services.c.former_backends.is_not(None),
     postgresql_where=services.c.former_backends.is_not(None),
 )
+
+is_beside_quota = services.c.delete_requested_at.is_not(None) | services.c.public_owner.is_not(None)
+"""Of a service: it does not count."""
+Index("ix_services_beside_quota", services.c.project_id, sqlite_where=is_beside_quota, postgresql_where=is_beside_quota)
 
 endpoints = Table(
     "endpoints",
@@ -149,9 +152,8 @@ endpoints = Table(
     UniqueConstraint("subnet_id", "address"),
     UniqueConstraint("pool_id", "transit_address"),
     Index(None, "project_id", "created_at", "id"),
-    Index(None, "project_id", "delete_requested_at"),
     Index(None, "service_id", "created_at", "id"),
-    Index(None, "revision"),
+    Index(None, "pool_id", "revision"),
 )
 
 Index(
@@ -162,19 +164,20 @@ Index(
 )
 
 Index(
-    "ix_endpoints_next_cut_at",
+    "ix_endpoints_pool_id_next_cut_at",
+    endpoints.c.pool_id,
     endpoints.c.next_cut_at,
     sqlite_where=endpoints.c.next_cut_at.is_not(None),
     postgresql_where=endpoints.c.next_cut_at.is_not(None),
 )
 
+is_deleting = endpoints.c.delete_requested_at.is_not(None)
 Index(
-    "ix_endpoints_still_deleting",
+    "ix_endpoints_deleting",
     endpoints.c.project_id,
-    endpoints.c.delete_requested_at,
     endpoints.c.grace_since_at,
-    sqlite_where=endpoints.c.grace_since_at.is_not(None),
-    postgresql_where=endpoints.c.grace_since_at.is_not(None),
+    sqlite_where=is_deleting,
+    postgresql_where=is_deleting,
 )
 
 still_open = endpoints.c.grace_since_at.is_not(None) | endpoints.c.former_clients.is_not(None)
