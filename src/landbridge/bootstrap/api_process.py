@@ -13,6 +13,7 @@ from landbridge.bootstrap.composing import DataPlane, ServeOptions, SystemClock,
 from landbridge.bootstrap.databases import open_hints, open_store
 from landbridge.bootstrap.forwarding import AgentForwarding
 from landbridge.bootstrap.hinting import Hinting
+from landbridge.bootstrap.memory import settle_memory
 from landbridge.bootstrap.web_server import WebServer
 from landbridge.drivers.memory import MemoryDriver
 from landbridge.identity.state_keys import open_state_keys
@@ -27,6 +28,7 @@ def api(settings: Settings, options: ServeOptions) -> None:
     Raises:
         OperatorError: it cannot start; the message says what to do.
     """
+    settle_memory()
     import uvloop  # noqa: PLC0415 — its import may start threads
 
     configure_logging(settings.log_level)

@@ -13,6 +13,7 @@ from landbridge.api.limits import RequestLimits
 from landbridge.api.services import Api
 from landbridge.bootstrap.diagnosis_wiring import BLIND, Eyes
 from landbridge.bootstrap.identities import ChosenIdentity, choose_identity
+from landbridge.bootstrap.memory import give_back_memory
 from landbridge.bootstrap.traffic_wiring import TrafficParts, no_traffic
 from landbridge.control.audit_log import AuditLog
 from landbridge.control.capacity import Capacity, EdgeReports
@@ -161,6 +162,7 @@ def compose(
         options.confirm_removals,
         bridged,
         settings.connections_per_endpoint,
+        tidy=give_back_memory,
     )
     quotas = Quotas(
         store,

@@ -7,7 +7,6 @@ before the first request is answered; and a lab is taken down before the process
 
 import asyncio
 import contextlib
-import gc
 import resource
 import signal
 import time
@@ -32,6 +31,7 @@ from landbridge.bootstrap.hinting import Hinting
 from landbridge.bootstrap.lab_down import take_down_lab
 from landbridge.bootstrap.lab_start import store_lab, whole_fabric
 from landbridge.bootstrap.lab_wiring import LabWiring, hosts_in
+from landbridge.bootstrap.memory import settle_memory
 from landbridge.bootstrap.traffic_wiring import TrafficParts, keeping_flow_log, linux_traffic, no_traffic
 from landbridge.bootstrap.web_server import WebServer
 from landbridge.control.leadership import Lease, LeasedDriver
@@ -91,6 +91,7 @@ def _run(
     if settings.pool != DEFAULT_POOL and options.lab_file is not None:
         raise OperatorError("a lab has one pool: leave --lab out, or pool out of the settings")
     lab = labs.read_lab(options.lab_file) if options.lab_file is not None else None
+    settle_memory()
     configure_logging(settings.log_level)
     _allow_many_descriptors()
     state = open_state(options.state)
@@ -103,9 +104,6 @@ def _run(
         stopping = _StopFlag()
         import uvloop  # noqa: PLC0415 — after the user namespace is entered; its import may start threads
 
-        # What was imported stays: the collector needs not look at it again, neither now and then nor at the end.
-        gc.freeze()
-        gc.enable()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Server(settings, options, state, namespaces, lab, web, stopping).run())
 
@@ -178,7 +176,7 @@ class _Server:
             await stack.enter_async_context(self.web.operators.answering(create_operators_app(parts.api, telemetry)))
             reconciler = parts.reconciler
             await stack.enter_async_context(taking_consent(self.state.path, pool.name, reconciler))
-            await reconciler.supervised("sweep", reconciler.sweep)
+            await reconciler.sweep_supervised()
             loop = asyncio.create_task(reconciler.run(), name="reconciler")
             loop.add_done_callback(lambda _: ended.done() or ended.set_result(None))
             stack.push_async_callback(_cancel, loop)

@@ -8,11 +8,19 @@ from collections import deque
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from landbridge.control.parties import Known, PartiesBook
+from landbridge.control.parties import PartiesBook
 from landbridge.control.proxied import ProxiedConnections
 from landbridge.control.traffic_protocols import FlowLog, TrafficWatch
-from landbridge.dataplane.flows import UNKNOWN_PARTIES, Connection, EndedConnection, TrafficKey, flow_line, lost_line
-from landbridge.domain.ids import VpcId
+from landbridge.dataplane.flows import (
+    UNKNOWN_PARTIES,
+    Connection,
+    EndedConnection,
+    Parties,
+    TrafficKey,
+    flow_line,
+    lost_line,
+)
+from landbridge.domain.ids import EndpointId, VpcId
 
 PATIENCE = timedelta(seconds=3)
 """How long a line waits for its endpoint's names."""
@@ -41,7 +49,6 @@ class FlowRecorder:
         self._now = now
         self._on_unknown = on_unknown
         self._waiting: deque[tuple[datetime, TrafficKey, EndedConnection]] = deque()
-        self._unknown_fragment = UNKNOWN_PARTIES.fragment
 
     def ended(self, vpc_id: VpcId, connections: Collection[EndedConnection]) -> None:
         """Write lines for connections in a VPC."""
@@ -56,7 +63,7 @@ class FlowRecorder:
             elif len(self._waiting) < MOST_WAITING:
                 self._waiting.append((now, key, ended))
             else:
-                lines.append(flow_line(ended, self._unknown_fragment))
+                lines.append(flow_line(ended, UNKNOWN_PARTIES))
         if lines:
             self._log.append(lines)
         if len(self._waiting) > was_waiting:
@@ -77,7 +84,7 @@ class FlowRecorder:
             if known is not None:
                 lines.append(self._line(ended, known))
             elif now - since >= PATIENCE:
-                lines.append(flow_line(ended, self._unknown_fragment))
+                lines.append(flow_line(ended, UNKNOWN_PARTIES))
             else:
                 self._waiting.append((since, key, ended))
         if lines:
@@ -87,9 +94,7 @@ class FlowRecorder:
     def close(self) -> None:
         """Write what still waits, and close the log."""
         lines = [
-            flow_line(ended, self._unknown_fragment)
-            if (known := self._book.find(key)) is None
-            else self._line(ended, known)
+            flow_line(ended, UNKNOWN_PARTIES) if (known := self._book.find(key)) is None else self._line(ended, known)
             for _, key, ended in self._waiting
         ]
         self._waiting.clear()
@@ -97,13 +102,13 @@ class FlowRecorder:
             self._log.append(lines)
         self._log.close()
 
-    def _line(self, ended: EndedConnection, known: Known) -> str:
+    def _line(self, ended: EndedConnection, known: Parties) -> str:
         one = ended.connection
         if not one.source:
-            source = self._proxied.source_of(known.endpoint_id, one.client, _port(one))
+            source = self._proxied.source_of(EndpointId(known.endpoint_id), one.client, _port(one))
             if source:
                 ended = ended._replace(connection=one._replace(source=source))
-        return flow_line(ended, known.fragment)
+        return flow_line(ended, known)
 
 
 def _port(connection: Connection) -> int:

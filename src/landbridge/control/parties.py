@@ -5,25 +5,15 @@ but whole values.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from landbridge.control.protocols import Store
 from landbridge.control.queries import Changes
 from landbridge.dataplane.flows import Parties, TrafficKey
-from landbridge.domain.ids import EndpointId, PoolId, ServiceId
+from landbridge.domain.ids import PoolId, ServiceId
 from landbridge.domain.resources import Endpoint, EndpointService
 
 MOST = 100_000
 """Endpoints that are remembered; those that changed longest ago are given up first."""
-
-
-class Known(NamedTuple):
-    """What is remembered of an endpoint."""
-
-    endpoint_id: EndpointId
-    parties: Parties
-    fragment: str
-    """The same as a line of the flow log has it."""
 
 
 class PartiesBook:
@@ -32,12 +22,12 @@ class PartiesBook:
     def __init__(self, key_of: Callable[[Endpoint], TrafficKey], most: int = MOST) -> None:
         self._key_of = key_of
         self._most = most
-        self._known: dict[TrafficKey, Known] = {}
+        self._known: dict[TrafficKey, Parties] = {}
         self._keys: dict[ServiceId, dict[TrafficKey, None]] = {}
         self._services: dict[ServiceId, EndpointService] = {}
         self._revision = 0
 
-    def find(self, key: TrafficKey) -> Known | None:
+    def find(self, key: TrafficKey) -> Parties | None:
         """Return whose connections these are; None: unknown, or not known yet."""
         return self._known.get(key)
 
@@ -56,7 +46,7 @@ class PartiesBook:
             for key in self._keys.get(service.id, ()):
                 known = self._known.get(key)
                 if known is not None:
-                    self._known[key] = _known(known.endpoint_id, _of_service(known.parties, service))
+                    self._known[key] = _of_service(known, service)
         for endpoint in changes.endpoints:
             key = self._key_of(endpoint)
             parties = Parties(
@@ -68,13 +58,13 @@ class PartiesBook:
             )
             service = self._services.get(endpoint.service_id)
             self._known.pop(key, None)
-            self._known[key] = _known(endpoint.id, parties if service is None else _of_service(parties, service))
+            self._known[key] = parties if service is None else _of_service(parties, service)
             self._keys.setdefault(endpoint.service_id, {})[key] = None
         while len(self._services) > self._most:
             del self._services[next(iter(self._services))]
         while len(self._known) > self._most:
             oldest = next(iter(self._known))
-            service_id = ServiceId(self._known.pop(oldest).parties.service_id)
+            service_id = ServiceId(self._known.pop(oldest).service_id)
             keys = self._keys.get(service_id, {})
             keys.pop(oldest, None)
             if not keys:
@@ -87,7 +77,3 @@ def _of_service(parties: Parties, service: EndpointService) -> Parties:
         provider_domain=service.domain_id,
         tcp_proxy=service.tcp_proxy.value,
     )
-
-
-def _known(endpoint_id: EndpointId, parties: Parties) -> Known:
-    return Known(endpoint_id, parties, parties.fragment)

@@ -114,7 +114,9 @@ class Reconciler:
         bridged: Callable[[], Bridged] = lambda: NO_BRIDGES,
         connection_limit: int = CONNECTIONS_PER_ENDPOINT,
         monotonic: Callable[[], float] = time.monotonic,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
+        """`tidy` is called in a thread after each sweep, which takes much memory and keeps little."""
         self._store = store
         self._driver = driver
         self._pool_id = pool_id
@@ -130,6 +132,7 @@ class Reconciler:
         self._bridged = bridged
         self._connection_limit = connection_limit
         self._monotonic = monotonic
+        self._tidy = tidy
         self._revision = 0
         self._next_cut_at: datetime | None = None
         self._retries: dict[WiredId, _Retry] = {}
@@ -144,7 +147,7 @@ class Reconciler:
         while True:
             await self._wakeups.wait(self._seconds_to_wait(next_sweep_at))
             if self._must_sweep or self._monotonic() >= next_sweep_at:
-                await self.supervised("sweep", self.sweep)
+                await self.sweep_supervised()
                 next_sweep_at = self._monotonic() + self._sweep_interval_seconds
             else:
                 await self.supervised("round", self.round)
@@ -167,6 +170,11 @@ class Reconciler:
             self.look_again()
             await self._consent_used.wait()
         return confirmed
+
+    async def sweep_supervised(self) -> None:
+        """Sweep; see `supervised`."""
+        await self.supervised("sweep", self.sweep)
+        await asyncio.to_thread(self._tidy)
 
     async def supervised(self, kind: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run a round; whatever goes wrong is told, and tried again after a back-off."""

@@ -7,6 +7,7 @@ service a gateway binding; everything else becomes nothing, with a failure to sh
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from landbridge.dataplane.bridging import NO_BRIDGES, Bridged, mtu_of
 from landbridge.dataplane.driver import Capabilities
@@ -24,7 +25,7 @@ from landbridge.dataplane.model import (
 from landbridge.domain.draining import is_carried, sources
 from landbridge.domain.errors import DataPlaneFailure, NotCarried, TargetServiceNotFound
 from landbridge.domain.ids import SubnetId
-from landbridge.domain.resources import Backend, Endpoint, EndpointService, Failure, Subnet, WayOut
+from landbridge.domain.resources import Backend, Endpoint, EndpointService, Failure, PortMapping, Subnet, WayOut
 
 _NO_WAY_OUT = "the subnet through which its networks are reached is gone from the directory"
 
@@ -132,10 +133,6 @@ def _compile_interface(
     if consumer is None or endpoint.address is None:
         return _failed(DataPlaneFailure, f"the subnet {endpoint.subnet_id} is gone from the directory")
     provider = attachments[backend.subnet_id]
-    forwards = sorted(
-        (PortForward(mapping.client_port, mapping.server_port) for mapping in service.ports),
-        key=lambda forward: forward.client_port,
-    )
     clients = sources(endpoint, terms.now)
     return Compiled(
         Binding(
@@ -145,7 +142,7 @@ def _compile_interface(
             address=endpoint.address,
             transit_address=endpoint.transit_address,
             target_transit_address=backend.transit_address,
-            forwards=tuple(forwards),
+            forwards=_forwards(service.ports),
             marker=endpoint.marker,
             mtu=min(consumer.mtu, provider.mtu, LINK_MTU),
             allowed_sources=clients.allowed,
@@ -157,6 +154,13 @@ def _compile_interface(
             tcp_proxy=service.tcp_proxy,
         )
     )
+
+
+@lru_cache(maxsize=4096)
+def _forwards(ports: tuple[PortMapping, ...]) -> tuple[PortForward, ...]:
+    # Kept, as the endpoints of a service share them.
+    forwards = (PortForward(mapping.client_port, mapping.server_port) for mapping in ports)
+    return tuple(sorted(forwards, key=lambda forward: forward.client_port))
 
 
 def _compile_gateway(

@@ -147,7 +147,10 @@ class GrowingCounters:
         """Take in what counters show now; those of `asked` that are not among them are not there any more."""
         for key, now in seen.items():
             more = now.since(self._seen.get(key, NOTHING_COUNTED))
-            self._seen[key] = now
+            if now == NOTHING_COUNTED:
+                self._seen.pop(key, None)
+            else:
+                self._seen[key] = now
             if more != NOTHING_COUNTED:
                 self._sums[key] = self._sums.get(key, NOTHING_COUNTED).plus(more)
                 self.total = self.total.plus(more)
@@ -184,11 +187,6 @@ class Parties(NamedTuple):
     provider_domain: str = ""
     tcp_proxy: str = ""
 
-    @property
-    def fragment(self) -> str:
-        """The members of a line of the flow log that say all this."""
-        return json.dumps(self._asdict(), separators=(",", ":"))[1:-1]
-
 
 UNKNOWN_PARTIES = Parties()
 """Of a connection whose endpoint nobody remembers."""
@@ -213,19 +211,25 @@ class FlowRecord(NamedTuple):
     ending: str | None
 
 
-def flow_line(ended: EndedConnection, fragment: str) -> str:
-    """Return the line of an ended connection; `fragment` is that of its parties."""
+def flow_line(ended: EndedConnection, parties: Parties) -> str:
+    """Return the line of an ended connection."""
     # Written by hand: json.dumps of the whole takes as long as reading and joining it together. All texts in it are
     # addresses and words of ours.
     one = ended.connection
     ending = f'"{ended.ending}"' if ended.ending is not None else "null"
     opened = f'"{moment_text(one.opened_ns)}"' if one.opened_ns else "null"
     return (
-        f'{{"kind":"connection","ended_at":"{moment_text(ended.ended_ns)}","opened_at":{opened},{fragment},'
+        f'{{"kind":"connection","ended_at":"{moment_text(ended.ended_ns)}","opened_at":{opened},{_members(parties)},'
         f'"client":"{one.client}","endpoint":"{one.listener}","source":"{one.source}","target":"{one.target}",'
         f'"protocol":"{one.protocol}","bytes_sent":{one.bytes_sent},"packets_sent":{one.packets_sent},'
         f'"bytes_received":{one.bytes_received},"packets_received":{one.packets_received},"ending":{ending}}}\n'
     )
+
+
+@lru_cache(maxsize=4096)
+def _members(parties: Parties) -> str:
+    # Few have most of the connections.
+    return json.dumps(parties._asdict(), separators=(",", ":"))[1:-1]
 
 
 def lost_line(at: datetime, vpc_id: VpcId | None, reason: str) -> str:

@@ -6,6 +6,7 @@ once, so that SQLAlchemy finds their compiled form without looking at them again
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import ColumnElement, Connection, bindparam, false, func, select
 
@@ -32,6 +33,8 @@ from landbridge.store.quotas import QuotaReading
 from landbridge.store.rows import endpoint_from_row, permission_from_row, service_from_row
 from landbridge.store.status import counts_as_connected, endpoint_status, service_status
 from landbridge.store.tables import endpoints, left_targets, permissions, services, still_open
+
+_ROWS_AT_ONCE = 500
 
 _SERVICE = select(services).where(services.c.id == bindparam("id"))
 _OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
@@ -291,7 +294,11 @@ class Reading(AuditReading, DirectoryReading, IdentityReading, PoolReading, Quot
         else:
             statements = (_SERVICES_OF_POOL_SINCE, _ENDPOINTS_OF_POOL_SINCE)
             since = {"revision": revision, "pool_id": pool_id}
-        found_services, found_endpoints = (self._connection.execute(statement, since) for statement in statements)
+        found_services, found_endpoints = (
+            # Not all at once: rows take more room than what is made of them.
+            chain.from_iterable(self._connection.execute(statement, since).partitions(_ROWS_AT_ONCE))
+            for statement in statements
+        )
         return Changes(
             revision=counter_value(self._connection, REVISION) or 0,
             services=[service_from_row(row) for row in found_services],

@@ -1,11 +1,14 @@
 """Turn rows into records and records into rows, for services, endpoints and permissions.
 
-Every field goes both ways unchanged. Lists that are only ever read whole (ports, tags, whitelists) are JSON.
+Every field goes both ways unchanged. Lists that are only ever read whole (ports, tags, whitelists) are JSON. The ids of
+endpoints are interned: there are many rows, each has the ids of few others, and its own is kept in many places.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
+from sys import intern
 from typing import Any
 
 from sqlalchemy import Row
@@ -34,6 +37,8 @@ AnyRow = Row[*tuple[Any, ...]]
 
 Values = dict[str, Any]
 """Column values by column name."""
+
+_kept: Callable[[Any], Any] = intern
 
 
 def service_values(service: EndpointService) -> Values:
@@ -202,20 +207,20 @@ def endpoint_values(endpoint: Endpoint) -> Values:
 def endpoint_from_row(row: AnyRow) -> Endpoint:
     """Return the endpoint that a row of `endpoints` holds."""
     return Endpoint(
-        id=row.id,
-        project_id=row.project_id,
-        domain_id=row.domain_id,
-        pool_id=row.pool_id,
-        service_id=row.service_id,
-        service_name=row.service_name,
-        vpc_id=row.vpc_id,
-        subnet_id=row.subnet_id,
+        id=_kept(row.id),
+        project_id=_kept(row.project_id),
+        domain_id=_kept(row.domain_id),
+        pool_id=_kept(row.pool_id),
+        service_id=_kept(row.service_id),
+        service_name=_kept(row.service_name),
+        vpc_id=_kept(row.vpc_id),
+        subnet_id=None if row.subnet_id is None else _kept(row.subnet_id),
         address=row.address,
         transit_address=row.transit_address,
         marker=row.marker,
         admission=Admission(row.admission),
         enable_dns=row.enable_dns,
-        whitelist=tuple(IPv4Network(text) for text in row.whitelist),
+        whitelist=tuple(map(_network, row.whitelist)),
         enable_whitelist=row.enable_whitelist,
         description=row.description,
         connection_description=row.connection_description,
@@ -233,6 +238,11 @@ def endpoint_from_row(row: AnyRow) -> Endpoint:
         former_clients=tuple(_former_clients(values) for values in row.former_clients or ()),
         last_error=_failure(row),
     )
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> IPv4Network:
+    return IPv4Network(text)
 
 
 def permission_values(permission: Permission) -> Values:

@@ -96,7 +96,7 @@ def test_the_total_keeps_what_a_forgotten_endpoint_had():
 
 
 def test_a_line_says_all_that_is_known_and_is_read_back():
-    line = flow_line(ENDED, PARTIES.fragment)
+    line = flow_line(ENDED, PARTIES)
 
     facts = json.loads(line)
     assert line.endswith("}\n")
@@ -113,7 +113,7 @@ def test_a_line_says_all_that_is_known_and_is_read_back():
 
 
 def test_what_is_not_known_is_said_to_be_unknown():
-    line = flow_line(EndedConnection(CONNECTION._replace(opened_ns=0), ENDED.ended_ns, None), UNKNOWN_PARTIES.fragment)
+    line = flow_line(EndedConnection(CONNECTION._replace(opened_ns=0), ENDED.ended_ns, None), UNKNOWN_PARTIES)
 
     record = read_flow_line(line.encode())
     assert record is not None
@@ -123,7 +123,7 @@ def test_what_is_not_known_is_said_to_be_unknown():
 def test_names_that_others_chose_cannot_break_a_line():
     parties = PARTIES._replace(consumer_domain='x","client":"forged\n')
 
-    record = read_flow_line(flow_line(ENDED, parties.fragment).encode())
+    record = read_flow_line(flow_line(ENDED, parties).encode())
 
     assert record is not None
     assert record.client == "10.0.0.20:43210"
@@ -131,7 +131,7 @@ def test_names_that_others_chose_cannot_break_a_line():
 
 
 def test_a_line_is_found_by_its_whole_source_only():
-    line = flow_line(ENDED, PARTIES.fragment).encode()
+    line = flow_line(ENDED, PARTIES).encode()
 
     assert source_needle("198.19.128.2:40001") in line
     assert source_needle("198.19.128.2:4000") not in line

@@ -78,7 +78,7 @@ def line(source: str, opened_at: datetime, ended_at: datetime, client: str = "10
     connection = Connection(
         1, 1, client, "10.0.0.100:80", "198.19.128.1:80", source, "tcp", State.CLOSED, nanoseconds[0], 1, 1, 1, 1
     )
-    return flow_line(EndedConnection(connection, nanoseconds[1], Ending.CLOSED), Parties("e-1").fragment)
+    return flow_line(EndedConnection(connection, nanoseconds[1], Ending.CLOSED), Parties("e-1"))
 
 
 def test_only_the_owner_can_read_the_log(log: Log):

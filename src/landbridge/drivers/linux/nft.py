@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from landbridge.drivers.linux.namespaces import Namespaces
 
-MOST_CONTEXTS = 16
+MOST_CONTEXTS = 4
 _LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON = 1 << 4
 _OUTPUT_WITHOUT_ELEMENTS = 1 << 2 | 1 << 11  # "stateless" and "terse"

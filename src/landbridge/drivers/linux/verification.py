@@ -5,9 +5,11 @@ table, is one difference, and its contents are no further ones.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Interface
+from itertools import chain
 
 from landbridge.dataplane.model import LINK_MTU, Attachment, Wired, attachments
 from landbridge.dataplane.verification import NOTHING, Difference
@@ -107,12 +109,16 @@ class _Comparison:
         yield from self._elements()
 
     def _namespaces(self) -> Iterator[Difference]:
+        concerned: dict[VpcId, set[str]] = {vpc_id: set() for vpc_id in self._without_edge}
+        for one, ids in self._wanted.items():
+            for vpc_id in _vpcs(one):
+                if vpc_id in concerned:
+                    concerned[vpc_id] |= ids
         for vpc_id in self._without_edge:
-            concerned = {id_ for one, ids in self._wanted.items() if vpc_id in _vpcs(one) for id_ in ids}
             name = self._standard.edge_prefix + vpc_id
             found = _owner_text(self._found.taken[name]) if name in self._found.taken else NOTHING
             wanted = "the edge of the VPC, with all that is wired there"
-            yield Difference(name, "network namespace", wanted, found, tuple(sorted(concerned)))
+            yield Difference(name, "network namespace", wanted, found, tuple(sorted(concerned[vpc_id])))
         for name, owner in self._found.taken.items():
             # Another instance may have VPCs of its own in this region.
             if owner is None and VpcId(name.removeprefix(self._standard.edge_prefix)) not in self._without_edge:
@@ -135,7 +141,7 @@ class _Comparison:
                 yield Difference(edge.namespace, f"sysctl net/{name}", wanted, found)
 
     def _interfaces(self, vpc_id: VpcId, edge: FoundEdge) -> Iterator[Difference]:
-        links = self._link_ends(vpc_id)
+        links = self._link_ends.get(vpc_id, frozenset())
         placed = edge.placed["routed"] | edge.placed["guests"]
         for name, interface in edge.interfaces.items():
             what = f"interface {name}"
@@ -156,13 +162,14 @@ class _Comparison:
                 if not (name == LOOPBACK and address.ip.is_loopback):
                     yield Difference(edge.namespace, f"address {address.ip}", NOTHING, f"{address} on {name}")
 
-    def _link_ends(self, vpc_id: VpcId) -> set[str]:
-        """Return the names of an edge's ends of links that are wanted, or are there and will be told as elements."""
-        ends: set[str] = set()
-        for element in self._wanted.keys() | self._found.elements:
-            if element.kind is Kind.LINK and vpc_id in _vpcs(element):
-                near, far = _ends(element)
-                ends |= {name for own, name in (near, far) if own == vpc_id}
+    @cached_property
+    def _link_ends(self) -> Mapping[VpcId, Set[str]]:
+        """The names of each edge's ends of links that are wanted, or are there and will be told as elements."""
+        ends: dict[VpcId, set[str]] = defaultdict(set)
+        for element in chain(self._wanted, self._found.elements):
+            if element.kind is Kind.LINK:
+                for vpc_id, name in _ends(element):
+                    ends[vpc_id].add(name)
         return ends
 
     def _attachment(self, attachment: Attachment, ids: tuple[str, ...]) -> Iterator[Difference]:
