@@ -574,7 +574,7 @@ def test_the_engine_carries_elements_and_reads_them_back(ground: Ground, server:
 
     assert failures == {nowhere: "the edge of VPC no-vpc is away"}
     assert engine.read(edges) == {first, second}
-    assert engine.change([first], [replace(second, value=join("endpoint-1", MARKER, SOURCE, OTHER_TARGET, 1))]) == {}
+    assert engine.change([first], [second._replace(value=join("endpoint-1", MARKER, SOURCE, OTHER_TARGET, 1))]) == {}
     assert {found.value for found in engine.read(edges)} == {join("endpoint-1", MARKER, SOURCE, OTHER_TARGET, 1)}
 
 

@@ -99,6 +99,7 @@ def main() -> None:
     # Importing makes hundreds of thousands of objects that stay: looking among them for garbage is a fifth of its time.
     # A command ends soon; a server switches the collector on again.
     gc.disable()
+    click.get_current_context().call_on_close(gc.enable)
 
 
 @main.command()
