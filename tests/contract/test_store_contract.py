@@ -1182,6 +1182,16 @@ async def test_order_of_time_holds_down_to_the_microsecond(store: Store):
     assert all(one.created_at < other.created_at for one, other in pairwise(found))
 
 
+async def test_a_look_that_spoils_its_transaction_spoils_it_for_nobody_else(store: Store):
+    def spoil(tx: ReadTransaction) -> object:
+        return tx.changes_since(2**80)
+
+    looks = (lambda tx: tx.vpcs(), spoil, lambda tx: tx.vpcs()) * 3
+    found = await asyncio.gather(*(store.read(look) for look in looks), return_exceptions=True)
+
+    assert [isinstance(each, Exception) for each in found] == [False, True, False] * 3
+
+
 async def test_ten_thousand_ids_are_one_question(store: Store):
     await store.write(lambda tx: tx.add_service(a_service()))
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from landbridge.api.answer_fields import Answer, Code
 from landbridge.api.policy import POLICY, PUBLIC, SIGNED_IN
@@ -128,7 +129,7 @@ def _answering(handler: Callable[..., Awaitable[Any]], status: int) -> Callable[
     @functools.wraps(handler)
     async def answered(*arguments: Any, **named: Any) -> Response:
         body = await handler(*arguments, **named)
-        return body if isinstance(body, Response) else JSONResponse(body, status)
+        return body if isinstance(body, Response) else Response(to_json(body), status, media_type="application/json")
 
     return answered
 

@@ -152,11 +152,10 @@ class EndpointServices:
             ServiceNotFound: unknown, or of another project.
         """
 
-        def look(tx: ReadTransaction) -> ListedService:
-            service = own_service(tx, project_id, id_)
-            return ListedService(service, tx.connection_counts([id_]).get(id_, 0))
-
-        return await self._store.read(look)
+        found = await self._store.read(lambda tx: tx.own_service_and_count(project_id, id_))
+        if found is None:
+            raise _unknown(id_)
+        return ListedService(*found)
 
     async def describe(self, id_: ServiceId | None, name: str | None) -> EndpointService:
         """Return a service by its id or by its full name, whoever owns it: so consumers find ids (contract 3.9).
@@ -212,7 +211,7 @@ def own_service(tx: ReadTransaction, project_id: ProjectId, id_: ServiceId) -> E
     """
     service = tx.own_service(project_id, id_)
     if service is None:
-        raise ServiceNotFound(f"endpoint service {id_} does not exist in this project")
+        raise _unknown(id_)
     return service
 
 
@@ -239,6 +238,10 @@ def own_service_to_change(tx: ReadTransaction, project_id: ProjectId, id_: Servi
     if service.public_owner is not None:
         raise Forbidden(f"endpoint service {id_} is a public one: only the operator changes it, where it was published")
     return service
+
+
+def _unknown(id_: ServiceId) -> ServiceNotFound:
+    return ServiceNotFound(f"endpoint service {id_} does not exist in this project")
 
 
 def _described(tx: ReadTransaction, id_: ServiceId | None, name: str | None) -> EndpointService | None:

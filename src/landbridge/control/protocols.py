@@ -76,6 +76,10 @@ class ReadTransaction(NetworkReading, Protocol):
         """Return the project's service, deleting ones included; another project's is as absent as an unknown one."""
         ...
 
+    def own_service_and_count(self, project_id: ProjectId, id_: ServiceId) -> tuple[EndpointService, int] | None:
+        """Return what `own_service` does, and how many endpoints it has in creating or accepted."""
+        ...
+
     def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
         """Return one page of services and the number of all matches."""
         ...

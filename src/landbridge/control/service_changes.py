@@ -180,8 +180,8 @@ def _changeable_service(tx: ReadTransaction, project_id: ProjectId, id_: Service
 
 def _listed(tx: ReadTransaction, service: EndpointService) -> ListedService:
     # Somebody may have deleted it meanwhile.
-    shown = tx.own_service(service.project_id, service.id) or service
-    return ListedService(shown, tx.connection_counts([service.id]).get(service.id, 0))
+    shown = tx.own_service_and_count(service.project_id, service.id) or (service, 0)
+    return ListedService(*shown)
 
 
 def _or(wish: T | None, present: T) -> T:

@@ -38,6 +38,12 @@ _ROWS_AT_ONCE = 500
 
 _SERVICE = select(services).where(services.c.id == bindparam("id"))
 _OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
+_OWN_SERVICE_AND_COUNT = _OWN_SERVICE.add_columns(
+    select(func.count())
+    .where(endpoints.c.service_id == services.c.id, counts_as_connected)
+    .scalar_subquery()
+    .label("connection_count")
+)
 _PUBLIC_SERVICES = select(services).where(services.c.public_owner.is_not(None)).order_by(services.c.created_at)
 _PUBLIC_SERVICE = _PUBLIC_SERVICES.where(services.c.name == bindparam("name"), services.c.delete_requested_at.is_(None))
 _SERVICES_BY_ID = select(services).where(services.c.id.in_(bindparam("ids", expanding=True)))
@@ -120,6 +126,11 @@ class Reading(AuditReading, DirectoryReading, IdentityReading, PoolReading, Quot
         """Return the project's service, deleting ones included; another project's is as absent as an unknown one."""
         row = self._connection.execute(_OWN_SERVICE, {"id": id_, "project_id": project_id}).one_or_none()
         return None if row is None else service_from_row(row)
+
+    def own_service_and_count(self, project_id: ProjectId, id_: ServiceId) -> tuple[EndpointService, int] | None:
+        """Return what `own_service` does, and how many endpoints it has in creating or accepted."""
+        row = self._connection.execute(_OWN_SERVICE_AND_COUNT, {"id": id_, "project_id": project_id}).one_or_none()
+        return None if row is None else (service_from_row(row), row.connection_count)
 
     def services(self, query: ServiceQuery) -> tuple[Sequence[EndpointService], int]:
         """Return one page of services and the number of all matches."""

@@ -6,13 +6,12 @@ hears so. A waiter that has gone away changes nothing for its neighbours.
 """
 
 import contextlib
-from asyncio import AbstractEventLoop, Future, get_running_loop
-from collections import defaultdict
+from asyncio import get_running_loop
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -23,6 +22,7 @@ from landbridge.domain.errors import OperatorError
 from landbridge.store.audit import add_records
 from landbridge.store.auditing import AuditedWriting
 from landbridge.store.failures import Failures
+from landbridge.store.jobs import Job, tell
 from landbridge.store.rows import Values
 
 T = TypeVar("T")
@@ -33,26 +33,12 @@ _UNDO_WORK: Final = "ROLLBACK TO SAVEPOINT work"
 _END_WORK: Final = "RELEASE SAVEPOINT work"
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One waiting work, and after its turn what came of it."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Write(Job):
+    """One waiting work, and for whom it is done."""
 
-    work: Callable[[WriteTransaction], Any]
-    loop: AbstractEventLoop
-    waiter: Future[Any]
     actor: Actor
     records: Sequence[Values] = ()
-    result: Any = None
-    error: BaseException | None = None
-
-    def tell(self) -> None:
-        """Wake the waiter; runs in its loop's own thread."""
-        if self.waiter.done():
-            return
-        if self.error is None:
-            self.waiter.set_result(self.result)
-        else:
-            self.waiter.set_exception(self.error)
 
 
 class GroupWriter:
@@ -62,7 +48,7 @@ class GroupWriter:
         self._engine = engine
         self._clock = clock
         self._failures = failures
-        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._lock = Lock()
         self._closed = False
         self._connection: Connection | None = None
@@ -73,7 +59,7 @@ class GroupWriter:
     async def write(self, work: Callable[[WriteTransaction], T]) -> T:
         """Run `work` in the next group and return its result once that is on disk."""
         loop = get_running_loop()
-        job = _Job(work, loop, loop.create_future(), current_actor())
+        job = _Write(work, loop, loop.create_future(), actor=current_actor())
         # Under the lock, so that no work comes to wait behind the end mark.
         with self._lock:
             if self._closed:
@@ -100,13 +86,13 @@ class GroupWriter:
             except Exception as error:  # Whatever it is, waiters must hear of it and the thread must go on.
                 self._abandon()
                 self._fail(group, error)
-            _tell(group)
+            tell(group)
         if self._connection is not None:
             self._connection.close()
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
+    def _next_group(self) -> tuple[list[_Write], bool]:
         """Wait for work and return all that is there, and whether more may come."""
-        group: list[_Job] = []
+        group: list[_Write] = []
         job = self._waiting.get()
         while job is not None:
             if not job.waiter.cancelled():
@@ -143,7 +129,7 @@ class GroupWriter:
                 connection.invalidate()
                 connection.close()
 
-    def _commit(self, connection: Connection, group: list[_Job]) -> None:
+    def _commit(self, connection: Connection, group: list[_Write]) -> None:
         for job in group:
             self._run(connection, job)
         # Last, and together: each by itself would cost as much as a change does.
@@ -155,7 +141,7 @@ class GroupWriter:
         if any(job.error is None for job in group):  # else nothing was stored, and a full disk has room for that
             self._failures.answered()
 
-    def _run(self, connection: Connection, job: _Job) -> None:
+    def _run(self, connection: Connection, job: _Write) -> None:
         connection.exec_driver_sql(_BEGIN_WORK)
         try:
             transaction = AuditedWriting(connection, self._clock, job.actor)
@@ -164,7 +150,7 @@ class GroupWriter:
         except BaseException as error:  # Whatever it is belongs to the caller, not to this thread.
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise  # The neighbours' work went with the connection.
-            job.error = self._for_the_caller(error)
+            job.fail(error, self._failures)
             try:
                 connection.exec_driver_sql(_UNDO_WORK)
                 connection.exec_driver_sql(_END_WORK)
@@ -177,17 +163,7 @@ class GroupWriter:
         else:
             connection.exec_driver_sql(_END_WORK)
 
-    def _for_the_caller(self, error: BaseException) -> BaseException:
-        if isinstance(error, DBAPIError):
-            shown: BaseException = self._failures.explained(error)
-        elif isinstance(error, StopIteration):
-            shown = RuntimeError("the work let a StopIteration escape, which no future can carry")
-        else:
-            return error
-        shown.__cause__ = error
-        return shown
-
-    def _fail(self, group: list[_Job], error: Exception) -> None:
+    def _fail(self, group: list[_Write], error: Exception) -> None:
         """Let all of a group fail for one reason, except those that have failed for reasons of their own."""
         is_unknown = False
         if isinstance(error, _CommitFailed):
@@ -206,20 +182,3 @@ class _CommitFailed(Exception):
     def __init__(self, reason: DBAPIError) -> None:
         super().__init__(str(reason))
         self.reason = reason
-
-
-def _tell(group: list[_Job]) -> None:
-    """Wake each loop once, however many of its works are done."""
-    jobs_by_loop: defaultdict[AbstractEventLoop, list[_Job]] = defaultdict(list)
-    for job in group:
-        jobs_by_loop[job.loop].append(job)
-    for loop, jobs in jobs_by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_tell_all, jobs)
-        except RuntimeError:
-            continue  # That loop has been closed: nobody is left to hear it.
-
-
-def _tell_all(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.tell()
