@@ -30,8 +30,8 @@ _BATCH = 1000
 class CrowdFacts:
     """Whose endpoints they are, and which service they wait for."""
 
-    project_id: str
-    service_id: str
+    project_id: ProjectId
+    service_id: ServiceId
     service_name: str
 
 
@@ -61,10 +61,10 @@ def _values(facts: CrowdFacts, id_: str, number: int) -> Values:
     moment = _BEGAN + timedelta(seconds=number)
     endpoint = Endpoint(
         id=EndpointId(id_),
-        project_id=ProjectId(facts.project_id),
+        project_id=facts.project_id,
         domain_id=DomainId("d" * 32),
         pool_id=PoolId(f"nobody-{pool}"),
-        service_id=ServiceId(facts.service_id),
+        service_id=facts.service_id,
         service_name=facts.service_name,
         vpc_id=VpcId("00000000-0000-4000-8000-00000000000c"),
         subnet_id=SubnetId("00000000-0000-4000-8000-00000000000d"),

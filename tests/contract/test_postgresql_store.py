@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Engine, event
 from landbridge.control.protocols import Store, WriteTransaction
 from landbridge.control.quotas import Quotas
 from landbridge.domain.errors import DatabaseUnavailable, InvalidParameter, OperatorError, QuotaExceeded
-from landbridge.domain.ids import EndpointId, ProjectId, VpcId
+from landbridge.domain.ids import EndpointId, ProjectId, ServiceId, VpcId
 from landbridge.domain.resources import Endpoint, QuotaType, Vpc
 from landbridge.store.postgresql import PostgresqlStore
-from tests.contract.test_store_contract import POOL, UMBRELLA, WEB, an_endpoint
+from tests.benchmarks.crowd_rows import CrowdFacts, insert_endpoints
+from tests.contract.test_store_contract import POOL, UMBRELLA, WEB, a_service, an_endpoint
 from tests.postgresql import LOCKED_PASSWORD, LOCKED_USER, PostgresqlServer, connecting, running_postgresql
 
 WIDE = replace(WEB, cidr=IPv4Network("10.0.0.0/16"))
@@ -405,3 +406,34 @@ async def test_reading_only_neither_creates_nor_writes(postgresql: PostgresqlSer
         assert await present(store) == set()
         with pytest.raises(OperatorError, match="reading only"):
             await store.write(put("a"))
+
+
+async def test_a_service_is_shown_without_reading_the_endpoints_of_all_others(url: str):
+    shown = a_service()
+    with PostgresqlStore.open(connecting(url)) as store:
+        await store.write(lambda tx: tx.add_service(shown))
+    # All of one service: where the server does not know which one is asked for, it takes it for that one.
+    insert_endpoints(url, CrowdFacts(ProjectId("crowd"), ServiceId("crowded"), "crowded"), 3_000)
+    before = rows_read_in_turn(url)
+
+    with PostgresqlStore.open(connecting(url)) as store:
+        for _ in range(20):
+            assert await store.read(lambda tx: tx.own_service_and_count(shown.project_id, shown.id)) == (shown, 0)
+
+    assert rows_read_in_turn(url) == before
+
+
+def rows_read_in_turn(url: str) -> int:
+    """Return how many rows of endpoints were read without an index, as soon as all sessions have told."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            others = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if connection.execute(others).fetchone() == (0,):
+                break
+            time.sleep(0.02)
+        row = connection.execute("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'endpoints'").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -40,7 +40,8 @@ _SERVICE = select(services).where(services.c.id == bindparam("id"))
 _OWN_SERVICE = _SERVICE.where(services.c.project_id == bindparam("project_id"))
 _OWN_SERVICE_AND_COUNT = _OWN_SERVICE.add_columns(
     select(func.count())
-    .where(endpoints.c.service_id == services.c.id, counts_as_connected)
+    # Not `services.c.id`: PostgreSQL would not know the value, and read all endpoints where most are of one service.
+    .where(endpoints.c.service_id == bindparam("id"), counts_as_connected)
     .scalar_subquery()
     .label("connection_count")
 )
