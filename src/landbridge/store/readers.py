@@ -26,14 +26,15 @@ T = TypeVar("T")
 READER_COUNT: Final = 4
 _MOST_AT_ONCE: Final = 16
 """Looks of one snapshot. Who looked first hears of it when the last one has."""
-_PATIENCE_SECONDS: Final = 0.005
+PATIENCE_SECONDS: Final = 0.005
 """How long somebody waits for a thread that is at work, before another one is woken."""
 
 
 class Readers:
     """The threads that read. The engine begins each transaction as its kind of database needs."""
 
-    def __init__(self, engine: Engine, failures: Failures) -> None:
+    def __init__(self, engine: Engine, failures: Failures, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
         self._engine = engine
         self._failures = failures
         self._lock = Lock()
@@ -79,11 +80,11 @@ class Readers:
             thread.join()
 
     def _wake_one(self) -> None:
-        self._active_count += 1
-        if self._active_count > len(self._threads):
+        if self._active_count == len(self._threads):
             thread = Thread(target=self._serve, name=f"landbridge-reader-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
+        self._active_count += 1
         self._wakeups.put(True)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,7 +92,7 @@ class Readers:
         is_watched = self._watcher is not None and not self._watcher.is_closed()
         if not is_watched and self._active_count < READER_COUNT:
             self._watcher = loop
-            loop.call_later(_PATIENCE_SECONDS, self._relieve, loop, self._taken_count)
+            loop.call_later(self._patience_seconds, self._relieve, loop, self._taken_count)
 
     def _relieve(self, loop: asyncio.AbstractEventLoop, taken_count: int) -> None:
         with self._lock:
